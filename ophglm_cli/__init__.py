@@ -1,0 +1,1 @@
+"""The ophglm command line: what a person types and sees."""

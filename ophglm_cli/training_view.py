@@ -1,0 +1,97 @@
+"""How a training looks at the terminal: bars with time left, or plain lines where there is none."""
+
+from __future__ import annotations
+
+import math
+from importlib import util
+from types import TracebackType
+from typing import TYPE_CHECKING, Self
+
+from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
+
+from ophglm_core.errors import UsageError
+
+from .terminal import stderr
+
+if TYPE_CHECKING:
+    from ophglm_core.training.loop import Progress as LoopProgress
+
+
+def need_training_packages() -> None:
+    """Raise UsageError if the training extra is not installed."""
+    for name in ("torch", "timm", "accelerate", "safetensors", "onnx", "sklearn"):
+        if util.find_spec(name) is None:
+            raise UsageError(
+                f"Training needs {name}, which is not installed; run pip install 'ophglm[train]'."
+            )
+
+
+class TrainingView:
+    """Shows decoding, steps and epochs on stderr."""
+
+    def __init__(self) -> None:
+        self._bar = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(),
+            TextColumn("{task.completed}/{task.total}"),
+            TimeRemainingColumn(compact=True),
+            TextColumn("{task.fields[note]}"),
+            console=stderr,
+            disable=not stderr.is_terminal,
+        )
+        self._task: TaskID | None = None
+        self._phase = ""
+
+    def __enter__(self) -> Self:
+        self._bar.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._bar.stop()
+        if kind is KeyboardInterrupt:
+            stderr.print("Stopped; the state is saved: the same command goes on from here.")
+
+    def remark(self, sentence: str) -> None:
+        """Show one sentence."""
+        stderr.print(sentence, markup=False, highlight=False)
+
+    def decoding(self, done: int, total: int) -> None:
+        """Show how many photographs are decoded."""
+        self._advance("decoding", done, total, "")
+
+    def training(self, event: LoopProgress) -> None:
+        """Show a step; after an epoch, its figures."""
+        if event.metrics is None:
+            note = f"loss {event.loss:.4f}, {_duration(event.seconds_left)} left in all"
+            self._advance(f"epoch {event.epoch}/{event.epochs}", event.step, event.steps, note)
+            return
+        figures = event.metrics
+        parts = [f"epoch {event.epoch}/{event.epochs}", f"loss {event.loss:.4f}"]
+        if "macro_auc" in figures:
+            each = " ".join(
+                f"{k} {v:.3f}" if v is not None else f"{k} -" for k, v in figures["auc"].items()
+            )
+            parts.append(f"validation AUC {figures['macro_auc']:.4f} ({each})")
+        else:
+            parts.append(f"validation {figures['score']:.4f}")
+        parts.append(f"{_duration(event.seconds_left)} left")
+        self.remark(", ".join(parts) + (" *" if event.best else ""))
+
+    def _advance(self, phase: str, done: int, total: int, note: str) -> None:
+        if self._task is None or phase != self._phase:
+            if self._task is not None:
+                self._bar.remove_task(self._task)
+            self._task, self._phase = self._bar.add_task(phase, total=total, note=note), phase
+        self._bar.update(self._task, completed=done, total=total, note=note)
+
+
+def _duration(seconds: float) -> str:
+    if math.isnan(seconds) or seconds < 60:
+        return "under a minute"
+    hours, minutes = divmod(round(seconds / 60), 60)
+    return f"{hours} h {minutes:02d} min" if hours else f"{minutes} min"

@@ -1,0 +1,67 @@
+"""Probabilities that mean what they say, and the thresholds from which a label is positive."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from .labels import LABELS
+from .modelfolder import Calibration
+
+#: Fewer positives than this and a label keeps the network's own probability.
+_FEWEST = 5
+
+
+def sigmoid(values: np.ndarray) -> np.ndarray:
+    """Logistic function, without overflow."""
+    result: np.ndarray = 0.5 * (1.0 + np.tanh(0.5 * values))
+    return result
+
+
+def calibrated(logits: np.ndarray, calibration: dict[str, Calibration]) -> np.ndarray:
+    """Turn logits [N, L] into calibrated probabilities [N, L]."""
+    each = [calibration.get(label, Calibration()) for label in LABELS]
+    scale = np.array([c.scale for c in each])
+    offset = np.array([c.offset for c in each])
+    return sigmoid(logits * scale + offset)
+
+
+def fit(
+    logits: np.ndarray, truth: np.ndarray, operating_point: float = 0.85
+) -> dict[str, Calibration]:
+    """Fit Platt scaling and a threshold per label on validation pictures.
+
+    logits, truth: [N, L]; truth is 0 or 1, NaN where unknown. The threshold is the highest one
+    whose sensitivity is at least `operating_point` (for 'normal' too: normal pictures found).
+    Source: Platt 1999, 'Probabilistic outputs for support vector machines'.
+    """
+    result = {}
+    for column, label in enumerate(LABELS):
+        known = ~np.isnan(truth[:, column])
+        actual, score = truth[known, column].astype(int), logits[known, column]
+        if min(actual.sum(), (1 - actual).sum()) < _FEWEST:
+            result[label] = Calibration()
+            continue
+        scale, offset = _platt(score, actual)
+        probability = sigmoid(score * scale + offset)
+        threshold = threshold_for_sensitivity(probability, actual, operating_point)
+        result[label] = Calibration(round(scale, 5), round(offset, 5), round(threshold, 5))
+    return result
+
+
+def _platt(score: np.ndarray, actual: np.ndarray) -> tuple[float, float]:
+    from sklearn.linear_model import LogisticRegression
+
+    # A weak pull towards a flat answer keeps few positives from giving certainty.
+    model = LogisticRegression(C=1.0).fit(score[:, None], actual)
+    scale, offset = float(model.coef_[0, 0]), float(model.intercept_[0])
+    return (scale, offset) if scale > 0 else (1.0, 0.0)
+
+
+def threshold_for_sensitivity(
+    probability: np.ndarray, actual: np.ndarray, sensitivity: float
+) -> float:
+    """Return the highest threshold at which `sensitivity` of the positives (0..1) is reached."""
+    positives = np.sort(probability[actual == 1])[::-1]
+    needed = max(1, int(np.ceil(sensitivity * positives.size - 1e-9)))
+    # Just below the last positive that must be found, so that rounding cannot lose it.
+    return float(max(0.0, positives[needed - 1] - 1e-5))

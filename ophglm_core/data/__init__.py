@@ -1,0 +1,1 @@
+"""Readers of labelled photographs and texts, and their splits."""

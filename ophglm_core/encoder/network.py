@@ -1,0 +1,84 @@
+"""The image encoder as a torch module: a timm backbone and a linear head on its pooled features.
+
+The head is ConvNeXt's own (Liu et al. 2022, arXiv 2201.03545): average pool, layer norm, linear.
+Because pool and norm are linear once the picture's mean and deviation are fixed, each logit is
+exactly the mean over places of a class activation map (Zhou et al. 2016, arXiv 1512.04150).
+"""
+
+from __future__ import annotations
+
+import timm
+import torch
+from torch import Tensor, nn
+
+from ..errors import UsageError
+from ..labels import LABELS
+
+
+class ImageEncoder(nn.Module):
+    """Photograph -> logits per label, class activation maps and the last feature map.
+
+    architecture: a timm name (`convnext_atto`, `tf_efficientnet_lite0`, ...).
+    """
+
+    mean: Tensor
+    std: Tensor
+
+    def __init__(self, architecture: str, labels: int = len(LABELS), drop_path: float = 0.0):
+        super().__init__()
+        self.architecture = architecture
+        options = {"drop_path_rate": drop_path} if drop_path else {}
+        try:
+            self.backbone = timm.create_model(
+                architecture, num_classes=0, global_pool="", **options
+            )
+        except RuntimeError as error:
+            raise UsageError(f"timm has no network called '{architecture}' ({error}).") from None
+        config = self.backbone.pretrained_cfg
+        self.features = int(self.backbone.num_features)
+        if "convnext" in architecture:
+            # timm keeps the norm in the head, after a pool that we take away; ours does it once.
+            self.backbone.head = nn.Identity()
+        self.norm = nn.LayerNorm(self.features, eps=1e-6)
+        self.dropout = nn.Dropout(0.1)
+        self.classifier = nn.Linear(self.features, labels)
+        nn.init.trunc_normal_(self.classifier.weight, std=0.02)
+        nn.init.zeros_(self.classifier.bias)
+        self.register_buffer("mean", torch.tensor(config["mean"]).view(1, 3, 1, 1))
+        self.register_buffer("std", torch.tensor(config["std"]).view(1, 3, 1, 1))
+
+    def feature_map(self, pixels: Tensor) -> Tensor:
+        """RGB [B, 3, H, W] in 0..1 -> features [B, C, h, w]."""
+        features: Tensor = self.backbone.forward_features((pixels - self.mean) / self.std)
+        return features
+
+    def forward(self, pixels: Tensor) -> Tensor:
+        """RGB [B, 3, H, W] in 0..1 -> logits [B, labels]."""
+        pooled = self.feature_map(pixels).mean(dim=(2, 3))  # [B, C]
+        logits: Tensor = self.classifier(self.dropout(self.norm(pooled)))
+        return logits
+
+
+class ExportedEncoder(nn.Module):
+    """The form in which the encoder is exported: all that the local runtime needs, in one pass."""
+
+    def __init__(self, encoder: ImageEncoder):
+        super().__init__()
+        self.encoder = encoder
+
+    def forward(self, pixels: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """RGB [B, 3, H, W] in 0..1 -> logits [B, L], maps [B, L, h, w], features [B, C, h, w].
+
+        The mean of a map over places, plus the head's bias, is the label's logit.
+        """
+        head = self.encoder
+        features = head.feature_map(pixels)  # [B, C, h, w]
+        pooled = features.mean(dim=(2, 3))  # [B, C]
+        logits = head.classifier(head.norm(pooled))  # [B, L]
+        centre = pooled.mean(dim=1)[:, None, None, None]
+        spread = (pooled.var(dim=1, unbiased=False) + head.norm.eps).sqrt()[:, None, None, None]
+        weight = head.classifier.weight * head.norm.weight  # [L, C]
+        offset = (head.classifier.weight * head.norm.bias).sum(1)[None, :, None, None]
+        places = ((features - centre) / spread).flatten(2)  # [B, C, h*w]
+        maps = torch.matmul(weight, places).unflatten(2, features.shape[2:]) + offset
+        return logits, maps, features

@@ -1,0 +1,150 @@
+"""Open fundus photographs and bring them into the form that the image encoder reads."""
+
+from __future__ import annotations
+
+import os
+import warnings
+from collections.abc import Iterator
+from dataclasses import dataclass
+from importlib import util
+from pathlib import Path
+
+import numpy as np
+from PIL import Image, ImageOps, UnidentifiedImageError
+
+from .errors import InputError
+
+EXTENSIONS = frozenset({".jpg", ".jpeg", ".png", ".tif", ".tiff", ".bmp", ".webp"})
+#: The name under which the retina photograph inside scikit-image's wheel can be opened.
+SAMPLE = "sample"
+
+# A photograph of 300 megapixels is no fundus camera's; past it Pillow's bomb check refuses.
+Image.MAX_IMAGE_PIXELS = 300_000_000
+# Below this brightness (0 to 255, brightest channel) a pixel belongs to the black surround.
+_SURROUND = 18
+_PROBE = 256
+
+
+@dataclass(frozen=True)
+class Disc:
+    """The retina's disc (field of view) in a photograph: its bounding box in pixels."""
+
+    left: float
+    top: float
+    right: float
+    bottom: float
+
+
+def find_images(folder: Path) -> Iterator[Path]:
+    """Yield the pictures below `folder`, recursively and sorted.
+
+    Links to folders are followed, each folder once; hidden files and folders are passed over.
+    """
+    seen: set[str] = set()
+    for place, folders, files in os.walk(folder, followlinks=True):
+        real = os.path.realpath(place)
+        if real in seen:
+            folders.clear()
+            continue
+        seen.add(real)
+        folders[:] = sorted(name for name in folders if not name.startswith("."))
+        for name in sorted(files):
+            if not name.startswith(".") and Path(name).suffix.lower() in EXTENSIONS:
+                yield Path(place, name)
+
+
+def sample_path() -> Path:
+    """Return the path of scikit-image's public-domain retina photograph.
+
+    Raises InputError if scikit-image is not installed. The package is found, not imported.
+    """
+    spec = util.find_spec("skimage")
+    for place in (spec.submodule_search_locations or []) if spec else []:
+        path = Path(place) / "data" / "retina.jpg"
+        if path.is_file():
+            return path
+    raise InputError(
+        "The sample photograph comes with scikit-image; run 'pip install scikit-image' "
+        "or name a photograph of your own."
+    )
+
+
+def open_photograph(path: Path, at_least: int | None = None) -> Image.Image:
+    """Open a picture as RGB, upright by its EXIF orientation.
+
+    `at_least`: the smallest side in pixels that is needed; a JPEG is then decoded at a reduced
+    scale where that suffices, which makes a 12-megapixel photograph several times faster.
+
+    Raises InputError, with one sentence, for a file that is missing, no picture, or broken.
+    """
+    try:
+        # Pillow warns of damaged EXIF and TIFF tags; the picture itself decides what we say.
+        with warnings.catch_warnings(), Image.open(path) as image:
+            warnings.simplefilter("ignore")
+            if at_least is not None and image.format == "JPEG":
+                image.draft("RGB", (at_least, at_least))
+            image.load()
+            if image.mode.startswith("I") or image.mode == "F":
+                image = _to_eight_bits(image)
+            upright = ImageOps.exif_transpose(image) or image
+            return upright.convert("RGB")
+    except FileNotFoundError:
+        raise InputError(f"No such file: {path}.") from None
+    except IsADirectoryError:
+        raise InputError(f"{path} is a folder; name one photograph.") from None
+    except PermissionError:
+        raise InputError(f"{path} cannot be read; check its permissions.") from None
+    except UnidentifiedImageError:
+        raise InputError(
+            f"{path} is not a picture that can be read (JPEG, PNG, TIFF, BMP or WebP)."
+        ) from None
+    except Image.DecompressionBombError:
+        raise InputError(f"{path} is larger than 300 megapixels; export it smaller.") from None
+    except (OSError, SyntaxError, ValueError) as error:
+        raise InputError(
+            f"{path} is a broken picture ({str(error).rstrip('.')}); export it again."
+        ) from None
+
+
+def _to_eight_bits(image: Image.Image) -> Image.Image:
+    values = np.asarray(image, dtype=np.float32)
+    top = float(values.max(initial=0.0))
+    # 16-bit files of 12-bit cameras fill only part of the range.
+    return Image.fromarray((values * (255.0 / max(top, 1.0))).clip(0, 255).astype(np.uint8))
+
+
+def find_disc(image: Image.Image) -> Disc:
+    """Find the retina's disc: the box around what is brighter than the black surround.
+
+    A picture without a surround, or one that is all dark, gives the whole frame.
+    """
+    width, height = image.size
+    scale = min(1.0, _PROBE / max(width, height))
+    small = image.resize(
+        (max(1, round(width * scale)), max(1, round(height * scale))), Image.Resampling.BOX
+    )
+    bright = np.asarray(small).max(axis=2) > _SURROUND
+    # A time stamp or a speck in the surround fills few pixels of its row; the disc fills many.
+    columns = np.flatnonzero(bright.mean(axis=0) > 0.06)
+    rows = np.flatnonzero(bright.mean(axis=1) > 0.06)
+    if columns.size < 0.2 * small.width or rows.size < 0.2 * small.height:
+        return Disc(0, 0, width, height)
+    x, y = width / small.width, height / small.height
+    return Disc(columns[0] * x, rows[0] * y, (columns[-1] + 1) * x, (rows[-1] + 1) * y)
+
+
+def crop_disc(image: Image.Image, size: int) -> Image.Image:
+    """Return the square around the retina's disc as an RGB picture of `size` x `size` pixels.
+
+    The disc keeps its shape: what the camera cut off is filled with black.
+    """
+    disc = find_disc(image)
+    side = max(disc.right - disc.left, disc.bottom - disc.top)
+    x, y = (disc.left + disc.right) / 2, (disc.top + disc.bottom) / 2
+    box = tuple(round(v) for v in (x - side / 2, y - side / 2, x + side / 2, y + side / 2))
+    return image.crop(box).resize((size, size), Image.Resampling.BICUBIC, reducing_gap=3.0)
+
+
+def load_crop(path: Path, size: int) -> np.ndarray:
+    """Open `path` and return its disc crop, uint8 [size, size, 3]. Raises InputError."""
+    return np.asarray(crop_disc(open_photograph(path, at_least=2 * size), size))

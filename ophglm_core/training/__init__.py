@@ -1,0 +1,1 @@
+"""Training: one loop, and a module for each stage that it runs."""

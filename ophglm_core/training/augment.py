@@ -1,0 +1,63 @@
+"""Augmentation fit for fundus photographs, on whole batches and on the device that trains.
+
+A retina has no up or down that a disease depends on, cameras differ in colour and exposure, and
+small lesions must survive: so flips, rotation, mild scale and shift, brightness, contrast, gamma
+and a gain per colour channel; no cut-outs and no strong blur.
+"""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+
+def to_pixels(crops: Tensor) -> Tensor:
+    """uint8 [B, H, W, 3] -> float [B, 3, H, W] in 0..1."""
+    return crops.permute(0, 3, 1, 2).float().div_(255.0)
+
+
+def resize(pixels: Tensor, size: int) -> Tensor:
+    """[B, 3, H, W] -> [B, 3, size, size]."""
+    if pixels.shape[-1] == size:
+        return pixels
+    return functional.interpolate(pixels, (size, size), mode="bilinear", antialias=True)
+
+
+def augment(crops: Tensor, size: int, generator: torch.Generator) -> Tensor:
+    """uint8 disc crops [B, H, W, 3] -> augmented RGB [B, 3, size, size] in 0..1."""
+    count, device = crops.shape[0], crops.device
+
+    def uniform(low: float, high: float, *shape: int) -> Tensor:
+        values = torch.rand(count, *shape, generator=generator) * (high - low) + low
+        return values.to(device)
+
+    angle = uniform(-math.pi, math.pi) * (uniform(0, 1) < 0.5) + uniform(-0.35, 0.35)
+    scale = torch.exp(uniform(-0.16, 0.16))
+    stretch = torch.exp(uniform(-0.06, 0.06))
+    flip = torch.where(uniform(0, 1) < 0.5, -1.0, 1.0)
+    cos, sin = torch.cos(angle), torch.sin(angle)
+    shift = uniform(-0.05, 0.05, 2)
+    theta = torch.stack(
+        [
+            torch.stack([cos * scale * flip * stretch, -sin * scale, shift[:, 0]], dim=1),
+            torch.stack([sin * scale * flip * stretch, cos * scale, shift[:, 1]], dim=1),
+        ],
+        dim=1,
+    )  # [B, 2, 3]
+    pixels = to_pixels(crops)
+    grid = functional.affine_grid(theta, [count, 3, size, size], align_corners=False)
+    pixels = functional.grid_sample(pixels, grid, align_corners=False, padding_mode="zeros")
+
+    def factor(spread: float, channels: int = 1) -> Tensor:
+        return torch.exp(uniform(-spread, spread, channels, 1, 1))
+
+    inside = (pixels.amax(dim=1, keepdim=True) > 0.05).float()
+    total = inside.sum(dim=(2, 3), keepdim=True).clamp_min(1.0)
+    mean = (pixels * inside).sum(dim=(2, 3), keepdim=True) / total  # [B, 3, 1, 1]
+    pixels = (pixels - mean) * factor(0.25) + mean
+    pixels = pixels * factor(0.25) * factor(0.10, 3)
+    pixels = pixels.clamp(1e-4, 1.0).pow(factor(0.15))
+    return pixels * inside

@@ -1,0 +1,153 @@
+"""`train-encoder` as a function: data in, model folder out."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from ..data.records import Record, count_labels, read_records
+from ..data.split import Split
+from ..encoder.export import load_encoder
+from ..encoder.network import ImageEncoder
+from ..encoder.pretrained import load_imagenet_weights
+from ..errors import InputError, UsageError
+from ..labels import LABELS
+from ..modelfolder import MANIFEST, open_model
+from .encoder import EncoderStage, Teacher
+from .loop import Progress, Schedule, Trainer, make_accelerator
+
+
+@dataclass(frozen=True)
+class EncoderOptions:
+    """What `train-encoder` can be told."""
+
+    data: tuple[Path, ...]
+    out: Path
+    architecture: str = "convnext_atto"
+    size: int = 224
+    pretrained: bool = False
+    teacher: Path | None = None
+    split: Split = field(default_factory=Split)
+    operating_point: float = 0.85
+
+
+@dataclass(frozen=True)
+class Listener:
+    """What a caller wants to hear: (done, total) of decoding, the loop's progress, and remarks."""
+
+    decoding: Callable[[int, int], None]
+    training: Callable[[Progress], None]
+    remark: Callable[[str], None]
+
+
+def state_folder(out: Path) -> Path:
+    """Return where a training that is to become `out` keeps its state."""
+    return out.with_name(out.name + ".training")
+
+
+def train_encoder(options: EncoderOptions, schedule: Schedule, listener: Listener) -> Path | None:
+    """Train an image encoder and write it as a model folder, which is returned.
+
+    A run that was stopped goes on when called again with the same options. Where several processes
+    train, all but the first return None. Raises InputError and UsageError.
+    """
+    if (options.out / MANIFEST).exists():
+        raise UsageError(f"{options.out} already holds a model; name another --out or remove it.")
+    records = [record for data in options.data for record in read_records(data)]
+    parts = options.split.parts(records)
+    if not parts["train"] or not parts["validation"]:
+        raise InputError(
+            f"{len(records)} photographs of {len({r.patient for r in records})} patients are too "
+            "few to part into training and validation; add some or raise --validation."
+        )
+    accelerator = make_accelerator(schedule.precision, schedule.accumulate)
+    torch.manual_seed(schedule.seed)
+    encoder = ImageEncoder(options.architecture)
+    origin = "random"
+    if options.pretrained:
+        origin = load_imagenet_weights(encoder)
+    _start_head(encoder, parts["train"])
+    folder = state_folder(options.out)
+    teacher = None
+    if options.teacher is not None:
+        source = open_model(options.teacher)
+        teacher = Teacher(
+            load_encoder(source), source.manifest.encoder.input_size, accelerator.device
+        )
+    stage = EncoderStage(
+        encoder,
+        parts["train"],
+        parts["validation"],
+        options.size,
+        folder,
+        accelerator.device,
+        teacher,
+    )
+    with accelerator.main_process_first():
+        for path, sentence in stage.prepare(listener.decoding).items():
+            listener.remark(f"Left out: {sentence or path}")
+    if not stage.samples:
+        raise InputError("No training photograph could be read.")
+    fingerprint = {
+        "data": [str(d.resolve()) for d in options.data],
+        "photographs": len(records),
+        "architecture": options.architecture,
+        "size": options.size,
+        "pretrained": options.pretrained,
+        "teacher": str(options.teacher) if options.teacher else None,
+        "split": options.split.to_json(),
+    }
+    trainer = Trainer(stage, schedule, folder, fingerprint, accelerator, listener.training)
+    history = trainer.run()
+    if not accelerator.is_main_process:
+        return None
+    from .encoder_finish import finish
+
+    training: dict[str, Any] = {
+        "stage": "encoder",
+        "data": [{"name": d.name, **_describe(read_records(d))} for d in options.data],
+        "initialisation": origin,
+        "teacher": options.teacher.name if options.teacher else None,
+        "split": options.split.to_json(),
+        "schedule": {
+            "epochs": schedule.epochs,
+            "batch": schedule.batch,
+            "learning_rate": schedule.learning_rate,
+            "weight_decay": schedule.weight_decay,
+            "weight_average": schedule.average,
+            "seed": schedule.seed,
+            "precision": str(accelerator.mixed_precision),
+        },
+        "best_epoch": trainer.best_epoch + 1,
+        "seconds": round(trainer.seconds),
+        "history": [{k: h[k] for k in ("epoch", "loss", "macro_auc", "auc")} for h in history],
+    }
+    # A fresh module: accelerate has wrapped the trained one's forward in mixed precision.
+    best = ImageEncoder(options.architecture)
+    best.load_state_dict(trainer.best_state)
+    finish(best, options, parts, training)
+    shutil.rmtree(folder, ignore_errors=True)
+    return options.out
+
+
+def _describe(records: list[Record]) -> dict[str, Any]:
+    return {
+        "photographs": len(records),
+        "patients": len({r.patient for r in records}),
+        "labels": count_labels(records),
+    }
+
+
+def _start_head(encoder: ImageEncoder, records: list[Record]) -> None:
+    """Start each label's bias at its frequency, so that the first steps need not learn it."""
+    with torch.no_grad():
+        for index, label in enumerate(LABELS):
+            known = [r.labels[label] for r in records if label in r.labels]
+            share = (sum(known) + 1) / (len(known) + 2)
+            encoder.classifier.bias[index] = float(np.log(share / (1 - share)))
