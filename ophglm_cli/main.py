@@ -12,6 +12,8 @@ from typer.core import TyperGroup
 from ophglm_core import __version__
 from ophglm_core.errors import InputError, OphglmError
 
+from .chat import chat
+from .classify import classify
 from .train_encoder import train_encoder
 
 
@@ -45,6 +47,8 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
+app.command("classify")(classify)
+app.command("chat")(chat)
 app.command("train-encoder")(train_encoder)
 
 

@@ -3,9 +3,32 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-# soft_wrap off a terminal: a line of plain text must not be broken at 80 columns in a pipe.
+# Off a terminal a line of plain text must not be broken at 80 columns.
 stdout = Console(highlight=False, soft_wrap=not sys.stdout.isatty())
 stderr = Console(stderr=True, highlight=False, soft_wrap=not sys.stderr.isatty())
+
+
+@contextmanager
+def counter(name: str, total: int, shown: bool = True) -> Iterator[Callable[[int], None]]:
+    """Show how many of `total` are done, with the time left, where stderr is a terminal.
+
+    Nothing is shown for a handful, which is done before a bar could be read.
+    """
+    bar = Progress(
+        TextColumn(name),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeRemainingColumn(compact=True),
+        console=stderr,
+        transient=True,
+        disable=not (shown and stderr.is_terminal and total > 8),
+    )
+    task = bar.add_task(name, total=total)
+    with bar:
+        yield lambda count: bar.advance(task, count)

@@ -5,18 +5,33 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import partial
 from itertools import islice
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
+from .calibration import calibrated
 from .encoder.onnx_runtime import EncoderSession
 from .errors import InputError
-from .images import load_crop
+from .findings import Findings, eye_from_name, positive_labels
+from .images import SAMPLE, find_images, load_crop, sample_path
 from .labels import LABELS
+from .modelfolder import Calibration, ModelFolder
+from .quality import Quality, measure
 
 _BATCH = 8
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """What the encoder says of one picture: logits [L], class activation maps [L, h, w], and the
+    picture's quality."""
+
+    logits: np.ndarray
+    maps: np.ndarray
+    quality: Quality
 
 
 class EncoderPredictor:
@@ -26,33 +41,35 @@ class EncoderPredictor:
         self.session = EncoderSession(onnx)
         self.size = size
 
-    def logits(self, paths: Sequence[Path]) -> list[list[float]]:
-        """Return logits per picture, in order; a picture that cannot be read gets NaNs."""
-        rows: list[list[float]] = []
-        for _, result in self.stream(paths):
-            if isinstance(result, InputError):
-                rows.append([float("nan")] * len(LABELS))
-            else:
-                rows.append(result["logits"].tolist())
+    def logits(self, paths: Sequence[Path]) -> np.ndarray:
+        """Return logits [N, L], in order; a picture that cannot be read gets NaNs."""
+        rows = np.full((len(paths), len(LABELS)), np.nan, dtype=np.float32)
+        for index, (_, result) in enumerate(self.stream(paths)):
+            if isinstance(result, Prediction):
+                rows[index] = result.logits
         return rows
 
-    def stream(self, paths: Iterable[Path]) -> Iterator[tuple[Path, InputError | dict[str, Any]]]:
-        """Yield each path, in order, with its outputs (logits [L], maps [L, h, w]) or its error."""
+    def stream(self, paths: Iterable[Path]) -> Iterator[tuple[Path, InputError | Prediction]]:
+        """Yield each path, in order, with its prediction or its error."""
         remaining = iter(paths)
         with ThreadPoolExecutor(max_workers=os.cpu_count() or 1) as pool:
             ahead: list[tuple[Path, Future[np.ndarray]]] = []
-            while True:
-                # Two batches ahead: enough to keep the network fed, little enough for any memory.
-                for path in islice(remaining, 2 * _BATCH - len(ahead)):
-                    ahead.append((path, pool.submit(load_crop, path, self.size)))
-                if not ahead:
-                    return
-                batch, ahead = ahead[:_BATCH], ahead[_BATCH:]
-                yield from self._run(batch)
+            try:
+                while True:
+                    # Two batches ahead keep the network fed and fit into any memory.
+                    for path in islice(remaining, 2 * _BATCH - len(ahead)):
+                        ahead.append((path, pool.submit(load_crop, path, self.size)))
+                    if not ahead:
+                        return
+                    batch, ahead = ahead[:_BATCH], ahead[_BATCH:]
+                    yield from self._run(batch)
+            finally:
+                for _, future in ahead:
+                    future.cancel()
 
     def _run(
         self, batch: list[tuple[Path, Future[np.ndarray]]]
-    ) -> Iterator[tuple[Path, InputError | dict[str, Any]]]:
+    ) -> Iterator[tuple[Path, InputError | Prediction]]:
         crops: dict[int, np.ndarray] = {}
         errors: dict[int, InputError] = {}
         for index, (_, future) in enumerate(batch):
@@ -60,13 +77,68 @@ class EncoderPredictor:
                 crops[index] = future.result()
             except InputError as error:
                 errors[index] = error
+        results: dict[int, Prediction] = {}
         if crops:
             pixels = np.stack(list(crops.values())).transpose(0, 3, 1, 2).astype(np.float32) / 255
             output = self.session.run(pixels)
-        place = {index: row for row, index in enumerate(crops)}
+            for row, (index, crop) in enumerate(crops.items()):
+                results[index] = Prediction(output.logits[row], output.maps[row], measure(crop))
         for index, (path, _) in enumerate(batch):
-            if index in errors:
-                yield path, errors[index]
-            else:
-                row = place[index]
-                yield path, {"logits": output.logits[row], "maps": output.maps[row]}
+            yield path, errors[index] if index in errors else results[index]
+
+
+def collect(paths: Iterable[Path]) -> tuple[list[Path], list[Findings]]:
+    """Gather the photographs that paths name: files as they are, folders recursively, each once.
+
+    Returns them and, with status 'error', the paths that name nothing.
+    """
+    images: dict[Path, None] = {}
+    unusable = []
+    for path in paths:
+        if path.is_dir():
+            found = list(find_images(path))
+            images.update(dict.fromkeys(found))
+            if not found:
+                unusable.append(_unusable(path, f"{path} holds no photographs."))
+        elif path.exists():
+            images[path] = None
+        elif str(path) == SAMPLE:
+            images[sample_path()] = None
+        else:
+            unusable.append(_unusable(path, f"No such file or folder: {path}."))
+    return list(images), unusable
+
+
+def _unusable(path: Path, message: str) -> Findings:
+    return Findings(image=str(path), status="error", model="", message=message)
+
+
+class Classifier:
+    """A model folder's encoder with its calibration and thresholds: photographs to findings."""
+
+    def __init__(self, model: ModelFolder):
+        self.model = model
+        self._predictor = EncoderPredictor(model.encoder_onnx, model.manifest.encoder.input_size)
+        calibration = model.manifest.calibration
+        self._thresholds = {
+            label: calibration.get(label, Calibration()).threshold for label in LABELS
+        }
+
+    def classify(self, paths: Iterable[Path]) -> Iterator[Findings]:
+        """Yield findings in the order of the paths; a broken picture yields status 'error'."""
+        for path, result in self._predictor.stream(paths):
+            yield self._findings(path, result)
+
+    def _findings(self, path: Path, result: InputError | Prediction) -> Findings:
+        findings = partial(
+            Findings, image=str(path), model=self.model.identity, eye=eye_from_name(path)
+        )
+        if isinstance(result, InputError):
+            return findings(status="error", message=str(result))
+        reason = result.quality.reason()
+        if reason is not None:
+            return findings(status="ungradable", message=f"Not graded: {reason}.")
+        values = calibrated(result.logits[None], self.model.manifest.calibration)[0]
+        probabilities = {label: float(v) for label, v in zip(LABELS, values, strict=True)}
+        positive = positive_labels(probabilities, self._thresholds)
+        return findings(status="ok", probabilities=probabilities, positive=positive)

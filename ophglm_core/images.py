@@ -79,13 +79,13 @@ def open_photograph(path: Path, at_least: int | None = None) -> Image.Image:
     """
     try:
         # Pillow warns of damaged EXIF and TIFF tags; the picture itself decides what we say.
-        with warnings.catch_warnings(), Image.open(path) as image:
+        with warnings.catch_warnings(), Image.open(path) as opened:
             warnings.simplefilter("ignore")
-            if at_least is not None and image.format == "JPEG":
-                image.draft("RGB", (at_least, at_least))
-            image.load()
-            if image.mode.startswith("I") or image.mode == "F":
-                image = _to_eight_bits(image)
+            if at_least is not None and opened.format == "JPEG":
+                opened.draft("RGB", (at_least, at_least))
+            opened.load()
+            wide = opened.mode.startswith("I") or opened.mode == "F"
+            image = _to_eight_bits(opened) if wide else opened
             upright = ImageOps.exif_transpose(image) or image
             return upright.convert("RGB")
     except FileNotFoundError:
@@ -141,7 +141,8 @@ def crop_disc(image: Image.Image, size: int) -> Image.Image:
     disc = find_disc(image)
     side = max(disc.right - disc.left, disc.bottom - disc.top)
     x, y = (disc.left + disc.right) / 2, (disc.top + disc.bottom) / 2
-    box = tuple(round(v) for v in (x - side / 2, y - side / 2, x + side / 2, y + side / 2))
+    left, top = round(x - side / 2), round(y - side / 2)
+    box = (left, top, left + round(side), top + round(side))
     return image.crop(box).resize((size, size), Image.Resampling.BICUBIC, reducing_gap=3.0)
 
 

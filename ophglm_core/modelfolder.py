@@ -29,7 +29,7 @@ DEFAULT_MODEL = "ophglm-smollm2-135m"
 
 @dataclass
 class EncoderInfo:
-    """What the image encoder is. `input_size` is in pixels; `features` the width of its last map."""
+    """What the image encoder is: `input_size` in pixels, `features` the last map's width."""
 
     architecture: str
     input_size: int

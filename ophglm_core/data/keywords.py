@@ -22,7 +22,12 @@ _PARTS: tuple[tuple[str, str], ...] = (
     ("cataract", "cataract"),
 )
 # Words on how the picture was taken; they say nothing of the eye.
-_QUALITY = ("lens dust", "low image quality", "optic disk photographically invisible", "image offset")
+_QUALITY = (
+    "lens dust",
+    "low image quality",
+    "optic disk photographically invisible",
+    "image offset",
+)
 
 
 def split_keywords(keywords: str) -> list[str]:

@@ -98,9 +98,9 @@ def _single(label: str) -> dict[str, int]:
 def _read_csv(path: Path) -> list[Record]:
     with path.open(encoding="utf-8-sig", newline="") as stream:
         reader = csv.DictReader(stream)
-        columns = [c for c in reader.fieldnames or []]
+        columns = list(reader.fieldnames or [])
         rows = list(reader)
-    if "Left-Fundus" in columns:  # ODIR-5K's full_df.csv: one row an eye, both eyes' columns in it
+    if "Left-Fundus" in columns:  # ODIR-5K's full_df.csv
         return _read_full_df(path, rows)
     if "image" not in columns:
         raise InputError(f"{path} has no column 'image' (columns: {', '.join(columns) or 'none'}).")
@@ -170,7 +170,9 @@ def _read_odir_xlsx(path: Path) -> list[Record]:
         sheet = load_workbook(path, read_only=True, data_only=True).active
     except Exception as error:
         raise InputError(f"{path} cannot be read as an Excel workbook ({error}).") from None
-    table = [["" if v is None else str(v) for v in row] for row in sheet.iter_rows(values_only=True)]
+    table = [
+        ["" if v is None else str(v) for v in row] for row in sheet.iter_rows(values_only=True)
+    ]
     if not table or "Left-Fundus" not in table[0]:
         raise InputError(f"{path} is not ODIR-5K's table: it has no column 'Left-Fundus'.")
     rows = [dict(zip(table[0], line, strict=False)) for line in table[1:]]
@@ -182,9 +184,7 @@ def _read_odir_xlsx(path: Path) -> list[Record]:
     return _odir_records(path, eyes)
 
 
-def _odir_records(
-    path: Path, eyes: Iterable[tuple[dict[str, str], str, str, str]]
-) -> list[Record]:
+def _odir_records(path: Path, eyes: Iterable[tuple[dict[str, str], str, str, str]]) -> list[Record]:
     find = _finder(path.parent)
     records = []
     for row, eye, name, keywords in eyes:

@@ -24,7 +24,9 @@ def load_encoder(model: ModelFolder) -> ImageEncoder:
     """Load a folder's image encoder as a torch module in fp32, in eval mode."""
     encoder = ImageEncoder(model.manifest.encoder.architecture, len(model.manifest.labels))
     state = load_file(model.encoder_weights)
-    encoder.load_state_dict({k: v.float() if v.is_floating_point() else v for k, v in state.items()})
+    encoder.load_state_dict(
+        {k: v.float() if v.is_floating_point() else v for k, v in state.items()}
+    )
     return encoder.eval()
 
 
@@ -34,9 +36,11 @@ def write_encoder(encoder: ImageEncoder, size: int, folder: Path) -> float:
     The weights are rounded to fp16 once, and both files hold the rounded ones; both runtimes
     compute in fp32. Raises UsageError if the outputs differ by more than 1e-4.
     """
-    encoder = encoder.cpu().to(memory_format=torch.contiguous_format).eval()  # type: ignore[call-overload]
+    encoder = encoder.cpu().to(memory_format=torch.contiguous_format).eval()
     state = {k: _half(v).contiguous() for k, v in encoder.state_dict().items()}
-    encoder.load_state_dict({k: v.float() if v.is_floating_point() else v for k, v in state.items()})
+    encoder.load_state_dict(
+        {k: v.float() if v.is_floating_point() else v for k, v in state.items()}
+    )
     save_file(state, folder / ENCODER_WEIGHTS)
     with tempfile.TemporaryDirectory() as scratch:
         raw = Path(scratch) / "raw.onnx"

@@ -7,6 +7,8 @@ exactly the mean over places of a class activation map (Zhou et al. 2016, arXiv 
 
 from __future__ import annotations
 
+from typing import Any
+
 import timm
 import torch
 from torch import Tensor, nn
@@ -21,29 +23,28 @@ class ImageEncoder(nn.Module):
     architecture: a timm name (`convnext_atto`, `tf_efficientnet_lite0`, ...).
     """
 
+    backbone: Any
     mean: Tensor
     std: Tensor
 
-    def __init__(self, architecture: str, labels: int = len(LABELS), drop_path: float = 0.0):
+    def __init__(self, architecture: str, labels: int = len(LABELS)):
         super().__init__()
         self.architecture = architecture
-        options = {"drop_path_rate": drop_path} if drop_path else {}
         try:
-            self.backbone = timm.create_model(
-                architecture, num_classes=0, global_pool="", **options
-            )
+            backbone: Any = timm.create_model(architecture, num_classes=0, global_pool="")
         except RuntimeError as error:
             raise UsageError(f"timm has no network called '{architecture}' ({error}).") from None
-        config = self.backbone.pretrained_cfg
-        self.features = int(self.backbone.num_features)
         if "convnext" in architecture:
             # timm keeps the norm in the head, after a pool that we take away; ours does it once.
-            self.backbone.head = nn.Identity()
+            backbone.head = nn.Identity()
+        self.backbone = backbone
+        self.features = int(backbone.num_features)
         self.norm = nn.LayerNorm(self.features, eps=1e-6)
         self.dropout = nn.Dropout(0.1)
         self.classifier = nn.Linear(self.features, labels)
         nn.init.trunc_normal_(self.classifier.weight, std=0.02)
         nn.init.zeros_(self.classifier.bias)
+        config = backbone.pretrained_cfg
         self.register_buffer("mean", torch.tensor(config["mean"]).view(1, 3, 1, 1))
         self.register_buffer("std", torch.tensor(config["std"]).view(1, 3, 1, 1))
 

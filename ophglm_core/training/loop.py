@@ -61,7 +61,11 @@ class Stage(Protocol):
     """One of the three trainings, as the loop sees it."""
 
     module: nn.Module
-    samples: int
+
+    @property
+    def samples(self) -> int:
+        """Number of training samples."""
+        ...
 
     def loss(
         self, model: nn.Module, indices: list[int], epoch: int, generator: torch.Generator
@@ -224,7 +228,14 @@ class Trainer:
         loss = self.loss_sum / max(1, self.step)
         self.report(
             Progress(
-                self.epoch + 1, self.schedule.epochs, self.step, self.steps, loss, left, metrics, best
+                self.epoch + 1,
+                self.schedule.epochs,
+                self.step,
+                self.steps,
+                loss,
+                left,
+                metrics,
+                best,
             )
         )
 
@@ -299,7 +310,7 @@ class Trainer:
 
 
 class _Average:
-    """Exponential moving average of a module's weights, with a start that forgets its first ones."""
+    """Exponential moving average of a module's weights; early on it forgets faster."""
 
     def __init__(self, module: nn.Module, decay: float):
         self.module = copy.deepcopy(module).requires_grad_(False)

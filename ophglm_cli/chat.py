@@ -1,0 +1,94 @@
+"""`ophglm chat`: findings of one or two photographs, then a conversation about them."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from ophglm_core.assistant import Conversation
+
+
+def chat(
+    image: Annotated[
+        list[Path],
+        typer.Option(
+            "--image",
+            "-i",
+            help="A fundus photograph; twice for both eyes. 'sample' opens scikit-image's.",
+        ),
+    ],
+    prompt: Annotated[
+        str | None, typer.Option("--prompt", "-p", help="Ask this once and leave.")
+    ] = None,
+    model: Annotated[
+        str | None, typer.Option(help="A model folder, or the name of a bundled one.")
+    ] = None,
+    llm: Annotated[
+        str | None, typer.Option(help="Another language model: a GGUF file for llama.cpp.")
+    ] = None,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="With a prompt: findings and answer as one JSON object.")
+    ] = False,
+) -> None:
+    """Show what a fundus photograph gives and talk about it, in English or Chinese.
+
+    A prompt can also come on standard input. Everything is computed on this machine and nothing
+    of the conversation is kept.
+    """
+    from concurrent.futures import ThreadPoolExecutor
+
+    from ophglm_core.assistant import Conversation
+    from ophglm_core.llm.llama_runtime import LlamaSession
+    from ophglm_core.llm.source import resolve_llm
+    from ophglm_core.modelfolder import open_model
+
+    from .chat_view import classify_images, show_answer, show_findings, show_notice
+    from .repl import run
+
+    if prompt is None and not sys.stdin.isatty():
+        prompt = sys.stdin.read()
+    if prompt is not None and not prompt.strip():
+        raise typer.BadParameter("the prompt is empty; ask a question", param_hint="--prompt")
+    if as_json and prompt is None:
+        raise typer.BadParameter("--json needs a prompt")
+    folder = open_model(model)
+    gguf = resolve_llm(llm)
+    # The two models load side by side: most of the wait is reading files.
+    with ThreadPoolExecutor(max_workers=1) as pool:
+        loading = pool.submit(LlamaSession, gguf)
+        findings = classify_images(folder, image)
+        session = loading.result()
+    # Not before: llama.cpp is kept quiet by closing stdout while it loads.
+    if not as_json:
+        show_findings(findings)
+    conversation = Conversation(findings, session, small=llm is None)
+    if prompt is None:
+        run(conversation, folder)
+    elif as_json:
+        typer.echo(_as_json(conversation, prompt))
+    else:
+        show_answer(conversation, prompt.strip())
+        show_notice(prompt)
+
+
+def _as_json(conversation: Conversation, prompt: str) -> str:
+    from ophglm_core.findings import NOTICE
+
+    parts = list(conversation.ask(prompt.strip()))
+    return json.dumps(
+        {
+            "findings": [finding.to_json() for finding in conversation.findings],
+            "prompt": prompt.strip(),
+            "answer": " ".join(part.text for part in parts),
+            "parts": [
+                {"kind": part.kind, "text": part.text, "source": part.source} for part in parts
+            ],
+            "notice": NOTICE,
+        },
+        ensure_ascii=False,
+    )

@@ -1,0 +1,207 @@
+"""How findings are written: a table for people, CSV and JSON lines for programs."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import os
+import sys
+from enum import StrEnum
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Protocol, Self, TextIO
+
+from rich.text import Text
+
+from ophglm_core.errors import InputError
+from ophglm_core.findings import Findings
+from ophglm_core.labels import LABELS
+
+from .terminal import stdout
+
+COLUMNS = ("image", "status", *LABELS, "positive", "message", "eye", "model")
+_SHORT = {
+    "normal": "norm",
+    "dr": "dr",
+    "amd": "amd",
+    "glaucoma": "glau",
+    "myopia": "myop",
+    "cataract": "cata",
+}
+
+
+class Format(StrEnum):
+    """How results are written."""
+
+    table = "table"
+    csv = "csv"
+    jsonl = "jsonl"
+
+
+class Sink(Protocol):
+    """A place that findings are written to. `done`: pictures that an earlier run has written."""
+
+    done: set[str]
+
+    def write(self, findings: Findings) -> None: ...
+    def __enter__(self) -> Self: ...
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None: ...
+
+
+def json_line(findings: Findings) -> str:
+    """Return findings as one JSON line."""
+    return json.dumps(findings.to_json(), ensure_ascii=False) + "\n"
+
+
+def csv_line(values: list[Any]) -> str:
+    """Return one CSV line."""
+    buffer = io.StringIO()
+    csv.writer(buffer, lineterminator="\n").writerow(values)
+    return buffer.getvalue()
+
+
+def _csv_row(findings: Findings) -> str:
+    values = findings.to_json()
+    probabilities = values.pop("probabilities")
+    values |= {k: "" if v is None else v for k, v in probabilities.items()}
+    values["positive"] = ";".join(findings.positive)
+    return csv_line([values[c] if values[c] is not None else "" for c in COLUMNS])
+
+
+class StreamSink:
+    """CSV or JSON lines on a stream, each line as soon as it is known."""
+
+    def __init__(self, format: Format, stream: TextIO | None = None, header: bool = True):
+        self.done: set[str] = set()
+        self._stream = stream or sys.stdout
+        self._line = json_line if format is Format.jsonl else _csv_row
+        if format is Format.csv and header:
+            self._stream.write(csv_line(list(COLUMNS)))
+
+    def write(self, findings: Findings) -> None:
+        """Write one line."""
+        self._stream.write(self._line(findings))
+        self._stream.flush()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        pass
+
+
+class FileSink:
+    """A file that is there, under its name, only when it is complete.
+
+    Until then the lines stand in `FILE.part`; a run that finds such a file by the same model goes
+    on from it. Pictures that could not be read are tried again.
+    """
+
+    def __init__(self, path: Path, format: Format, model: str):
+        self._path, self._format = path, format
+        self._part = path.with_name(path.name + ".part")
+        kept = self._kept(model)
+        self.done = set(kept)
+        try:
+            self._stream = self._part.with_name(self._part.name + "~").open(
+                "w", encoding="utf-8", newline=""
+            )
+        except OSError as error:
+            raise InputError(f"{path} cannot be written ({error.strerror}).") from None
+        self._sink = StreamSink(format, self._stream)
+        self._stream.writelines(kept.values())
+        self._stream.flush()
+        os.replace(self._stream.name, self._part)
+
+    def _kept(self, model: str) -> dict[str, str]:
+        if not self._part.is_file():
+            return {}
+        text = self._part.read_text(encoding="utf-8")
+        lines = text[: text.rfind("\n") + 1].splitlines(keepends=True)
+        kept = {}
+        for line in lines:
+            row = self._parse(line)
+            if row and row.get("model") == model and row.get("status") in ("ok", "ungradable"):
+                kept[row["image"]] = line
+        return kept
+
+    def _parse(self, line: str) -> dict[str, Any] | None:
+        if self._format is Format.csv:
+            values = next(csv.reader([line]), [])
+            return dict(zip(COLUMNS, values, strict=True)) if len(values) == len(COLUMNS) else None
+        try:
+            row = json.loads(line)
+        except ValueError:
+            return None
+        return row if isinstance(row, dict) else None
+
+    def write(self, findings: Findings) -> None:
+        """Write one line."""
+        self._sink.write(findings)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._stream.close()
+        if kind is None:
+            os.replace(self._part, self._path)
+
+
+class TableSink:
+    """A table that grows line by line and fits the width it has."""
+
+    def __init__(self) -> None:
+        self.done: set[str] = set()
+        width = stdout.width if stdout.is_terminal else 100
+        self._name = max(12, min(48, width - 6 * len(LABELS) - 1))
+        header = Text(f"{'image':<{self._name}}", style="bold")
+        for label in LABELS:
+            header.append(f"{_SHORT[label]:>6}")
+        stdout.print(header)
+
+    def write(self, findings: Findings) -> None:
+        """Print one row; a positive label is marked with a star and stands out."""
+        row = Text(_fit(findings.image, self._name).ljust(self._name))
+        if findings.status == "ok":
+            for label in LABELS:
+                positive = label in findings.positive
+                value = f"{findings.probabilities[label]:.2f}{'*' if positive else ' '}"
+                style = "" if not positive else "green" if label == "normal" else "bold red"
+                row.append(f"{value:>6}", style=style)
+        else:
+            row.append(f" {findings.message}", style="yellow")
+        stdout.print(row, soft_wrap=True)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if kind is None:
+            stdout.print("* at or above its threshold", style="dim")
+
+
+def _fit(name: str, width: int) -> str:
+    """Shorten a path from its left, where its folders are."""
+    return name if len(name) < width else "…" + name[-(width - 2) :]

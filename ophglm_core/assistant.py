@@ -1,0 +1,276 @@
+"""One conversation about one or two photographs: findings first, then answers as they stream.
+
+An answer has up to four parts, told apart: what is urgent, what the photograph gave (worded by the
+program from the encoder's calibrated output), what is generally known (statements of the knowledge
+base, with their sources), and the language model's explanation of these, which is checked sentence
+by sentence.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from . import knowledge
+from .findings import Findings, describe
+from .labels import BY_KEY, DISEASES
+from .safety import Guard, named_conditions, red_flags
+
+_ANSWER_TOKENS = 160
+_SENTENCES = 4
+#: Share of a small model's content words that must come from what it was given.
+_SUPPORT = 0.5
+_SENTENCE_END = re.compile(r"(?<=[.!?])\s+|(?<=[。！？])|\n+")
+_ENDS = (".", "!", "?", "。", "！", "？")
+_LIST_MARK = re.compile(r"^\s*(?:[-*•#]+|\d+[.)])\s*")
+
+_PICTURE_QUESTION = re.compile(
+    r"\bsee\b|seen|saw|show|find|photo|image|picture|this eye|finding|result|normal|healthy|wrong"
+    r"|how (sure|certain|likely)|probab|diagnos|\bis (it|there|this)|do i have|have i\b|compare"
+    r"|看|照片|图|正常|结果|概率|诊断|是不是|有没有|吗|比较",
+    re.IGNORECASE,
+)
+
+
+class LanguageModel(Protocol):
+    """What a conversation needs of a language model's runtime."""
+
+    context: int
+    tokens: list[int]
+
+    def render(self, messages: list[dict[str, str]], answer_next: bool) -> str: ...
+    def count(self, text: str) -> int: ...
+    def feed(self, text: str) -> None: ...
+    def rewind(self, length: int) -> None: ...
+    def generate(self, limit: int) -> Iterator[str]: ...
+
+
+@dataclass(frozen=True)
+class Part:
+    """A piece of an answer.
+
+    kind: 'urgent'; 'seen', from the photograph; 'known', in general, with its source; 'explained',
+    by the language model.
+    """
+
+    kind: str
+    text: str
+    source: str | None = None
+
+
+@dataclass
+class Conversation:
+    """A conversation about `findings`, with a language model that keeps its context.
+
+    small: whether the model is the small embedded one. It knows no Chinese, so a Chinese question
+    is then answered from the findings and the knowledge base alone; and each of its sentences must
+    rest on what it was given.
+    """
+
+    findings: list[Findings]
+    model: LanguageModel
+    small: bool = True
+    _messages: list[dict[str, str]] = field(default_factory=list)
+    _text: str = ""
+
+    def __post_init__(self) -> None:
+        self._messages = [{"role": "system", "content": self._system()}]
+
+    @property
+    def found(self) -> list[str]:
+        """The diseases that any of the photographs gave, the most probable first."""
+        best: dict[str, float] = {}
+        for finding in self.findings:
+            for label in finding.diseases:
+                best[label] = max(best.get(label, 0.0), finding.probabilities[label])
+        return sorted(best, key=lambda label: -best[label])
+
+    def clear(self) -> None:
+        """Forget the conversation; the findings stay."""
+        self._messages, self._text = self._messages[:1], ""
+        self.model.rewind(0)
+
+    def _system(self) -> str:
+        lines = " ".join(self.seen("en"))
+        return (
+            "You help eye doctors. Explain in two to four short plain sentences. "
+            f"Never give a diagnosis. A classifier read the fundus photograph: {lines}"
+        )
+
+    def seen(self, language: str) -> list[str]:
+        """Return a sentence or two for each photograph."""
+        return [
+            describe(finding, language, self._name(index, language))
+            for index, finding in enumerate(self.findings)
+        ]
+
+    def _name(self, index: int, language: str) -> str | None:
+        finding, zh = self.findings[index], language == "zh"
+        if len(self.findings) == 1:
+            return None
+        number = f"第{index + 1}张照片" if zh else f"photograph {index + 1}"
+        if finding.eye is None:
+            return number
+        if zh:
+            eye = "左眼" if finding.eye == "left" else "右眼"
+            return f"{number}（据文件名为{eye}）"
+        return f"{number} ({finding.eye} eye by its file name)"
+
+    def ask(self, question: str) -> Iterator[Part]:
+        """Answer a question; the parts come as they are ready, sentence by sentence."""
+        language = "zh" if re.search(r"[\u4e00-\u9fff]", question) else "en"
+        flag = red_flags(question, language)
+        if flag:
+            # Nothing else: whoever reads this should be on the way and not read on.
+            yield Part("urgent", flag)
+            return
+        asked = named_conditions(question)
+        parts: list[Part] = []
+        if asked or len(self._messages) == 1 or _PICTURE_QUESTION.search(question):
+            sentences = self.seen(language) + self._not_found(asked, language)
+            parts += [Part("seen", sentence) for sentence in sentences]
+        conditions = sorted(asked, key=DISEASES.index) or self.found or ["normal"]
+        facts = knowledge.relevant(question, conditions)
+        chinese_alone = language == "zh" and self.small
+        if not facts and (chinese_alone or not parts):
+            facts = knowledge.relevant("what is it", conditions, 1) if parts else []
+        parts += [Part("known", fact.text(language), fact.source) for fact in facts]
+        yield from parts
+        if not chinese_alone:
+            lead = " ".join(part.text for part in parts if part.kind == "seen")
+            yield from self._explain(question, lead, facts, frozenset(asked), language)
+        elif not parts:
+            scope = knowledge.general("scope")
+            yield Part("known", scope.zh, scope.source)
+
+    def _not_found(self, asked: set[str], language: str) -> list[str]:
+        """Say of a condition that was asked about and not found that it was not found."""
+        gradable = [f for f in self.findings if f.status == "ok"]
+        missing = [d for d in DISEASES if d in asked and d not in self.found]
+        if not gradable or not missing:
+            return []
+        sentences = []
+        for label in missing:
+            highest = max(f.probabilities[label] for f in gradable)
+            condition = BY_KEY[label]
+            if language == "zh":
+                sentences.append(
+                    f"{condition.name_zh}未达到阈值（模型概率{highest * 100:.0f}%），"
+                    "但仅凭照片不能排除。"
+                )
+            else:
+                sentences.append(
+                    f"It did not reach the threshold for {condition.name} "
+                    f"(model probability {highest * 100:.0f}%), which does not exclude it."
+                )
+        return sentences
+
+    def _explain(
+        self,
+        question: str,
+        lead: str,
+        facts: list[knowledge.Statement],
+        asked: frozenset[str],
+        language: str,
+    ) -> Iterator[Part]:
+        """Let the model go on from `lead`, the answer's start, and show what passes the guard."""
+        start = len(self.model.tokens)
+        # A small model that is given two conditions' facts mixes them.
+        told = [fact.text(language) for fact in (facts[:1] if self.small else facts)]
+        content = question
+        if told:
+            content += f"\nFacts: {' '.join(told)}\nExplain this in two short plain sentences."
+        self._open_turn(content, lead)
+        # A small model says of one condition what it was told of another: it may name only the one
+        # that it was told of.
+        may_name = frozenset(f.condition for f in facts[:1]) if told and self.small else None
+        found = frozenset(self.found)
+        guard = Guard(
+            found if may_name is None else found & may_name,
+            asked if may_name is None else asked & may_name,
+            " ".join([question, *(told if told and self.small else [self._system(), *told])]),
+            _SUPPORT if self.small else 0.0,
+        )
+        for sentence in [*_SENTENCE_END.split(lead), *told]:
+            guard.objection(sentence)  # so that the model does not say it again
+        answer: list[str] = []
+        try:
+            for sentence in self._sentences(guard):
+                answer.append(sentence)
+                yield Part("explained", sentence)
+            if not lead and not facts and not answer:
+                scope = knowledge.general("scope")
+                answer.append(scope.text(language))
+                self.model.feed(answer[-1])
+                yield Part("known", answer[-1], scope.source)
+        finally:
+            # Also when the user stops the answer: the next turn then follows what was shown.
+            spoken = " ".join([*([lead] if lead else []), *answer])
+            if spoken:
+                self._messages.append({"role": "assistant", "content": spoken})
+            else:
+                self._messages.pop()
+                self.model.rewind(start)
+
+    def _open_turn(self, content: str, lead: str) -> None:
+        """Put the user's turn, and the start of the answer, at the end of the context."""
+        before = self.model.render(self._messages, answer_next=False) if self._text else ""
+        self._messages.append({"role": "user", "content": content})
+        prompt = self.model.render(self._messages, answer_next=True)
+        room = self.model.context - _ANSWER_TOKENS - self.model.count(lead) - 8
+        if self._text and prompt.startswith(before) and self._text:
+            # The tokens of earlier turns stay as they are; only what follows them is added.
+            addition = self._closing(before) + prompt[len(before) :]
+            if len(self.model.tokens) + self.model.count(addition) <= room:
+                self.model.feed(addition)
+                self._begin(lead)
+                return
+        while self.model.count(prompt) > room and len(self._messages) > 3:
+            del self._messages[1:3]  # the oldest turn makes room
+            prompt = self.model.render(self._messages, answer_next=True)
+        self.model.rewind(0)
+        self.model.feed(prompt)
+        self._begin(lead)
+
+    def _closing(self, rendered: str) -> str:
+        """Return what the template puts behind an answer, such as an end-of-turn mark."""
+        answer = self._messages[-2]["content"]
+        place = rendered.rfind(answer)
+        return rendered[place + len(answer) :] if answer and place >= 0 else ""
+
+    def _begin(self, lead: str) -> None:
+        self._text = "begun"
+        if lead:
+            self.model.feed(lead)
+
+    def _sentences(self, guard: Guard) -> Iterator[str]:
+        """Yield the model's sentences up to the first that the guard objects to.
+
+        That one is taken back from the context, so that no later turn builds on it. Decoding is
+        greedy: the same question gets the same answer.
+        """
+        kept = len(self.model.tokens)
+        shown, buffer = 0, ""
+        try:
+            for piece in self.model.generate(_ANSWER_TOKENS):
+                buffer += piece
+                *complete, buffer = _SENTENCE_END.split(buffer)
+                for part in complete:
+                    sentence = _LIST_MARK.sub("", part).strip()
+                    if not sentence:
+                        continue
+                    if shown == _SENTENCES or guard.objection(sentence) is not None:
+                        return
+                    shown += 1
+                    # The piece that ended this sentence is the start of the next one.
+                    kept = len(self.model.tokens) - 1
+                    yield sentence
+            rest = _LIST_MARK.sub("", buffer).strip()
+            # A sentence that the limit cut off is neither shown nor remembered.
+            if rest.endswith(_ENDS) and shown < _SENTENCES and guard.objection(rest) is None:
+                kept = len(self.model.tokens)
+                yield rest
+        finally:
+            self.model.rewind(kept)
