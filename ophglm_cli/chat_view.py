@@ -11,7 +11,7 @@ from rich.text import Text
 
 from ophglm_core.assistant import Conversation
 from ophglm_core.classify import Classifier, collect
-from ophglm_core.errors import InputError
+from ophglm_core.errors import InputError, UsageError
 from ophglm_core.findings import NOTICE, NOTICE_ZH, Findings, percent
 from ophglm_core.labels import BY_KEY, LABELS
 from ophglm_core.modelfolder import ModelFolder
@@ -28,10 +28,10 @@ _HEADINGS = {
 def classify_images(folder: ModelFolder, paths: Sequence[Path]) -> list[Findings]:
     """Classify the one or two photographs of a conversation.
 
-    Raises InputError if one cannot be read, is a folder, or there are more than two.
+    Raises InputError if one cannot be read or is a folder, UsageError if there are more than two.
     """
     if len(paths) > 2:
-        raise InputError("A conversation is about one photograph or two, one of each eye.")
+        raise UsageError("A conversation is about one photograph or two, one of each eye.")
     for path in paths:
         if path.is_dir():
             raise InputError(f"{path} is a folder; name one photograph, or use ophglm classify.")

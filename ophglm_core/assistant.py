@@ -73,10 +73,10 @@ class Conversation:
     model: LanguageModel
     small: bool = True
     _messages: list[dict[str, str]] = field(default_factory=list)
-    _text: str = ""
 
     def __post_init__(self) -> None:
         self._messages = [{"role": "system", "content": self._system()}]
+        self.model.rewind(0)
 
     @property
     def found(self) -> list[str]:
@@ -89,7 +89,7 @@ class Conversation:
 
     def clear(self) -> None:
         """Forget the conversation; the findings stay."""
-        self._messages, self._text = self._messages[:1], ""
+        del self._messages[1:]
         self.model.rewind(0)
 
     def _system(self) -> str:
@@ -139,8 +139,7 @@ class Conversation:
         parts += [Part("known", fact.text(language), fact.source) for fact in facts]
         yield from parts
         if not chinese_alone:
-            lead = " ".join(part.text for part in parts if part.kind == "seen")
-            yield from self._explain(question, lead, facts, frozenset(asked), language)
+            yield from self._explain(question, parts, facts, frozenset(asked), language)
         elif not parts:
             scope = knowledge.general("scope")
             yield Part("known", scope.zh, scope.source)
@@ -170,19 +169,19 @@ class Conversation:
     def _explain(
         self,
         question: str,
-        lead: str,
+        parts: list[Part],
         facts: list[knowledge.Statement],
         asked: frozenset[str],
         language: str,
     ) -> Iterator[Part]:
-        """Let the model go on from `lead`, the answer's start, and show what passes the guard."""
+        """Let the model explain what `parts` have said, and show what passes the guard."""
         start = len(self.model.tokens)
         # A small model that is given two conditions' facts mixes them.
         told = [fact.text(language) for fact in (facts[:1] if self.small else facts)]
         content = question
         if told:
             content += f"\nFacts: {' '.join(told)}\nExplain this in two short plain sentences."
-        self._open_turn(content, lead)
+        self._open_turn(content)
         # A small model says of one condition what it was told of another: it may name only the one
         # that it was told of.
         may_name = frozenset(f.condition for f in facts[:1]) if told and self.small else None
@@ -190,60 +189,55 @@ class Conversation:
         guard = Guard(
             found if may_name is None else found & may_name,
             asked if may_name is None else asked & may_name,
-            " ".join([question, *(told if told and self.small else [self._system(), *told])]),
+            " ".join(told if told and self.small else [self._system(), *told]),
             _SUPPORT if self.small else 0.0,
         )
-        for sentence in [*_SENTENCE_END.split(lead), *told]:
-            guard.objection(sentence)  # so that the model does not say it again
+        for part in parts:
+            for sentence in _SENTENCE_END.split(part.text):
+                guard.objection(sentence)  # so that the model does not say it again
         answer: list[str] = []
         try:
             for sentence in self._sentences(guard):
                 answer.append(sentence)
                 yield Part("explained", sentence)
-            if not lead and not facts and not answer:
-                scope = knowledge.general("scope")
-                answer.append(scope.text(language))
-                self.model.feed(answer[-1])
-                yield Part("known", answer[-1], scope.source)
+            if not answer:
+                if not parts:
+                    scope = knowledge.general("scope")
+                    parts = [Part("known", scope.text(language), scope.source)]
+                    yield parts[0]
+                answer = [part.text for part in parts]
+                self.model.feed(" ".join(answer))
         finally:
             # Also when the user stops the answer: the next turn then follows what was shown.
-            spoken = " ".join([*([lead] if lead else []), *answer])
-            if spoken:
-                self._messages.append({"role": "assistant", "content": spoken})
+            if answer:
+                self._messages.append({"role": "assistant", "content": " ".join(answer)})
             else:
                 self._messages.pop()
                 self.model.rewind(start)
 
-    def _open_turn(self, content: str, lead: str) -> None:
-        """Put the user's turn, and the start of the answer, at the end of the context."""
-        before = self.model.render(self._messages, answer_next=False) if self._text else ""
+    def _open_turn(self, content: str) -> None:
+        """Put the user's turn, and the opening of the answer, at the end of the context."""
+        before = self.model.render(self._messages, answer_next=False)
         self._messages.append({"role": "user", "content": content})
         prompt = self.model.render(self._messages, answer_next=True)
-        room = self.model.context - _ANSWER_TOKENS - self.model.count(lead) - 8
-        if self._text and prompt.startswith(before) and self._text:
+        room = self.model.context - _ANSWER_TOKENS - 8
+        if self.model.tokens and prompt.startswith(before):
             # The tokens of earlier turns stay as they are; only what follows them is added.
             addition = self._closing(before) + prompt[len(before) :]
             if len(self.model.tokens) + self.model.count(addition) <= room:
                 self.model.feed(addition)
-                self._begin(lead)
                 return
         while self.model.count(prompt) > room and len(self._messages) > 3:
             del self._messages[1:3]  # the oldest turn makes room
             prompt = self.model.render(self._messages, answer_next=True)
         self.model.rewind(0)
         self.model.feed(prompt)
-        self._begin(lead)
 
     def _closing(self, rendered: str) -> str:
         """Return what the template puts behind an answer, such as an end-of-turn mark."""
         answer = self._messages[-2]["content"]
         place = rendered.rfind(answer)
-        return rendered[place + len(answer) :] if answer and place >= 0 else ""
-
-    def _begin(self, lead: str) -> None:
-        self._text = "begun"
-        if lead:
-            self.model.feed(lead)
+        return rendered[place + len(answer) :] if place >= 0 else ""
 
     def _sentences(self, guard: Guard) -> Iterator[str]:
         """Yield the model's sentences up to the first that the guard objects to.

@@ -13,7 +13,7 @@ from .labels import BY_KEY, DISEASES, LABELS
 NOTICE = "Decision support for research, not a diagnosis; a clinician must review the image."
 NOTICE_ZH = "仅供科研辅助决策，不构成诊断；须由临床医生阅片。"
 
-_EYE_IN_NAME = re.compile(r"(?:^|[^a-z])(left|right|os|od)(?:[^a-z]|$)", re.IGNORECASE)
+_EYE_IN_NAME = re.compile(r"(?<![a-z])(left|right|os|od)(?![a-z])", re.IGNORECASE)
 _EYES = {"left": "left", "os": "left", "right": "right", "od": "right"}
 
 

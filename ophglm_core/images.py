@@ -125,8 +125,9 @@ def find_disc(image: Image.Image) -> Disc:
     )
     bright = np.asarray(small).max(axis=2) > _SURROUND
     # A time stamp or a speck in the surround fills few pixels of its row; the disc fills many.
-    columns = np.flatnonzero(bright.mean(axis=0) > 0.06)
-    rows = np.flatnonzero(bright.mean(axis=1) > 0.06)
+    across, down = bright.sum(axis=0), bright.sum(axis=1)
+    columns = np.flatnonzero(across > 0.06 * across.max())
+    rows = np.flatnonzero(down > 0.06 * down.max())
     if columns.size < 0.2 * small.width or rows.size < 0.2 * small.height:
         return Disc(0, 0, width, height)
     x, y = width / small.width, height / small.height

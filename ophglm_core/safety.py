@@ -128,8 +128,9 @@ _OTHERS = (
     r"|高血压性|静脉阻塞|动脉阻塞|视网膜脱离|黄斑裂孔|葡萄膜炎|肿瘤|癌"
 )
 _CERTAIN = re.compile(
-    r"\b(definite(ly)?|certain(ly)?|undoubtedly|without (a )?doubt|confirm(s|ed)|proves?|proven"
-    r"|guarantee\w*|100 ?%|no doubt|clearly (has|have|shows|indicates)|surely|absolutely)\b"
+    r"\b(definite(ly)?|certain(ly)?|undoubtedly|without (a )?doubt|confirms|confirmed(?! by)"
+    r"|proves?|proven|guarantee\w*|100 ?%|no doubt|clearly (has|have|shows|indicates)|surely"
+    r"|absolutely)\b"
     r"|\b(you|he|she|the patient|they|i) (do )?(have|has|had|suffers?|are suffering|is suffering)"
     r" (from )?(a |an |the |mild |moderate |severe |early |late )*{names}"
     r"|diagnos(ed|is) (is|of|as|with|:)|肯定|确诊|一定是|毫无疑问|就是|百分之百".replace(

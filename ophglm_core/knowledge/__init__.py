@@ -26,15 +26,19 @@ _TOPICS: tuple[tuple[str, str], ...] = (
         r"anything else|other (disease|condition|finding)|rule out|exclude|miss|cannot see"
         r"|limit|其他疾病|排除|漏诊|局限",
     ),
-    ("urgency", r"urgen|how soon|when should|refer|wait|emergenc|紧急|多久|转诊|何时就诊"),
+    (
+        "urgency",
+        r"urgen|how soon|when should|refer|wait|emergenc|next|follow.?up"
+        r"|should (i|we|he|she|they)|紧急|多久|转诊|何时就诊",
+    ),
     ("treatment", r"treat|cure|therap|surg|operat|drops|inject|laser|manage|治疗|手术|药|怎么办"),
     ("prevention", r"prevent|avoid|protect|预防|避免|防止"),
     ("causes", r"cause|why|risk|reason|come from|原因|为什么|病因|危险因素"),
     ("symptoms", r"symptom|feel|notice|complain|症状|感觉"),
-    ("examination", r"exam|test|diagnos|confirm|check|rule out|oct\b|检查|诊断|确诊"),
+    ("examination", r"\bexam|\btest|diagnos|confirm|check|rule out|oct\b|检查|诊断|确诊"),
     ("grades", r"grade|stage|severity|severe|mild|moderate|分级|分期|严重|程度"),
     ("prognosis", r"prognos|outlook|blind|progress|get worse|future|预后|失明|恶化|发展"),
-    ("lifestyle", r"lifestyle|diet|food|eat|exercise|smok|daily|生活|饮食|运动|吸烟"),
+    ("lifestyle", r"lifestyle|\bdiet|\bfood|\beat|exercise|smok|daily|driv|生活|饮食|运动|吸烟"),
     (
         "signs",
         r"\bsigns?\b|look like|see\b|seen|show|find|appear|photograph|表现|征象|看到|看见|显示",
@@ -70,7 +74,9 @@ def statements(condition: str) -> tuple[Statement, ...]:
 
 def topics_of(question: str) -> list[str]:
     """Return the topics that a question asks for, the most telling first."""
-    return [t for t, words in _TOPICS if re.search(words, question, re.IGNORECASE)]
+    topics = [t for t, words in _TOPICS if re.search(words, question, re.IGNORECASE)]
+    # 'What is the treatment?' asks for the treatment and not for what the disease is.
+    return [t for t in topics if t != "definition"] or topics
 
 
 def relevant(question: str, conditions: list[str], limit: int = 2) -> list[Statement]:

@@ -1,0 +1,78 @@
+"""Fixtures that all tests share: real photographs, drawn ones, and the model folder that ships."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image, ImageDraw, ImageFilter
+
+from ophglm_core.images import sample_path
+from ophglm_core.modelfolder import ModelFolder, open_model
+
+SHARED = Path(__file__).resolve().parents[2] / "shared" / "data"
+
+
+def shared(name: str) -> Path:
+    """The folder of one real data set; the test is skipped, with a reason, where it is not."""
+    folder = SHARED / name
+    if not folder.is_dir():
+        pytest.skip(f"the real photographs of {name} are not on this machine ({folder})")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def odir() -> Path:
+    return shared("odir5k")
+
+
+@pytest.fixture(scope="session")
+def sample() -> Path:
+    return sample_path()
+
+
+@pytest.fixture(scope="session")
+def bundled() -> ModelFolder:
+    return open_model()
+
+
+def draw_fundus(size: tuple[int, int] = (400, 300), seed: int = 0) -> Image.Image:
+    """Draw a retina that is one in colour and shape: a disc, an optic disc, vessels, a macula."""
+    rng = np.random.default_rng(seed)
+    width, height = size
+    picture = Image.new("RGB", size)
+    draw = ImageDraw.Draw(picture)
+    radius = 0.46 * min(size)
+    cx, cy = width / 2, height / 2
+    draw.ellipse((cx - radius, cy - radius, cx + radius, cy + radius), fill=(186, 92, 38))
+    ox, oy = cx + 0.5 * radius, cy + rng.uniform(-0.1, 0.1) * radius
+    for angle in rng.uniform(0, 2 * np.pi, 9):
+        points = [(ox, oy)]
+        for step in range(1, 12):
+            angle += rng.normal(0, 0.15)
+            reach = step * 0.09 * radius
+            points.append((ox + reach * np.cos(angle), oy + reach * np.sin(angle)))
+        draw.line(points, fill=(120, 32, 20), width=max(1, round(radius / 50)))
+    disc = 0.14 * radius
+    draw.ellipse((ox - disc, oy - disc, ox + disc, oy + disc), fill=(240, 190, 120))
+    draw.ellipse((cx - disc, cy - disc, cx + disc, cy + disc), fill=(140, 60, 26))
+    aperture = Image.new("L", size)
+    ImageDraw.Draw(aperture).ellipse((cx - radius, cy - radius, cx + radius, cy + radius), fill=255)
+    surround = Image.new("RGB", size)
+    return Image.composite(picture, surround, aperture).filter(ImageFilter.GaussianBlur(1.0))
+
+
+@pytest.fixture
+def photographs(tmp_path: Path) -> Path:
+    """A folder of drawn photographs, with a sub-folder, beside what must not stop the others."""
+    folder = tmp_path / "photographs"
+    (folder / "deeper").mkdir(parents=True)
+    draw_fundus(seed=1).save(folder / "one_left.jpg", quality=90)
+    draw_fundus((300, 300), seed=2).save(folder / "two.png")
+    draw_fundus((900, 700), seed=3).save(folder / "deeper" / "three OD.tif")
+    (folder / "notes.jpg").write_text("this is no picture\n")
+    whole = (folder / "one_left.jpg").read_bytes()
+    (folder / "broken.jpg").write_bytes(whole[: len(whole) // 2])
+    (folder / "readme.txt").write_text("not a picture by its name either\n")
+    return folder

@@ -1,0 +1,181 @@
+from __future__ import annotations
+
+import csv
+import io
+import json
+import os
+import signal
+import subprocess
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from ophglm_core.data.records import read_records
+from ophglm_core.data.split import Split
+from ophglm_core.labels import DISEASES, LABELS
+from ophglm_core.metrics import auc_per_label
+from ophglm_core.modelfolder import ModelFolder
+
+from ..conftest import shared
+from .conftest import OPHGLM, Run
+
+
+def test_json_lines_for_a_folder_with_broken_pictures(ophglm: Run, photographs: Path) -> None:
+    result = ophglm("classify", photographs, "--format", "jsonl")
+    assert result.returncode == 1
+    rows = {Path(r["image"]).name: r for r in map(json.loads, result.stdout.splitlines())}
+    assert set(rows) == {"one_left.jpg", "two.png", "three OD.tif", "broken.jpg", "notes.jpg"}
+    for name in ("broken.jpg", "notes.jpg"):
+        assert rows[name]["status"] == "error"
+        assert rows[name]["probabilities"]["dr"] is None
+        assert name in result.stderr
+    for name in ("one_left.jpg", "two.png", "three OD.tif"):
+        row = rows[name]
+        assert row["status"] in ("ok", "ungradable")
+        assert list(row["probabilities"]) == list(LABELS)
+        if row["status"] == "ok":
+            assert all(0 <= p <= 1 for p in row["probabilities"].values())
+    assert rows["one_left.jpg"]["eye"] == "left"
+    assert rows["three OD.tif"]["eye"] == "right"
+    assert result.stderr.count("not a diagnosis") == 1
+    assert "Traceback" not in result.stderr
+
+
+def test_csv_and_json_lines_say_the_same(ophglm: Run, photographs: Path) -> None:
+    as_csv = list(csv.DictReader(io.StringIO(ophglm("classify", photographs).stdout)))
+    as_json = [
+        json.loads(line)
+        for line in ophglm("classify", photographs, "--format", "jsonl").stdout.splitlines()
+    ]
+    assert list(as_csv[0])[:10] == ["image", "status", *LABELS, "positive", "message"]
+    for row, other in zip(as_csv, as_json, strict=True):
+        assert row["image"] == other["image"]
+        assert row["positive"] == ";".join(other["positive"])
+        for label in LABELS:
+            value = other["probabilities"][label]
+            assert row[label] == ("" if value is None else str(value))
+
+
+def test_table(ophglm: Run, photographs: Path) -> None:
+    result = ophglm("classify", photographs, "--format", "table")
+    assert "norm" in result.stdout
+    assert "two.png" in result.stdout
+    assert "\x1b[" not in result.stdout  # no colours off a terminal
+
+
+def test_sample_photograph(ophglm: Run) -> None:
+    result = ophglm("classify", "sample", "--format", "jsonl")
+    assert result.returncode == 0
+    row = json.loads(result.stdout)
+    assert row["status"] == "ok"
+    # A healthy retina by its description in scikit-image.
+    assert row["probabilities"]["cataract"] < 0.5
+
+
+def test_missing_path_empty_folder_and_others_go_on(
+    ophglm: Run, photographs: Path, tmp_path: Path
+) -> None:
+    empty = tmp_path / "empty"
+    empty.mkdir()
+    result = ophglm("classify", "nowhere.jpg", empty, photographs / "two.png")
+    assert result.returncode == 1
+    assert "No such file or folder: nowhere.jpg." in result.stderr
+    assert "holds no photographs" in result.stderr
+    assert "two.png,ok" in result.stdout or "two.png,ungradable" in result.stdout
+
+
+def test_what_is_no_model_folder(ophglm: Run, bundled: ModelFolder, tmp_path: Path) -> None:
+    import shutil
+
+    result = ophglm("classify", "sample", "--model", tmp_path)
+    assert result.returncode == 2
+    assert "has no ophglm.json" in result.stderr
+    part = tmp_path / "part"
+    shutil.copytree(bundled.path, part)
+    (part / "encoder.onnx").unlink()
+    result = ophglm("classify", "sample", "--model", part)
+    assert result.returncode == 2
+    assert "lacks encoder.onnx" in result.stderr
+    (part / "encoder.onnx").write_bytes(b"nothing")
+    result = ophglm("classify", "sample", "--model", part)
+    assert result.returncode == 2
+    assert "cannot be loaded" in result.stderr
+    (part / "ophglm.json").write_text("{}")
+    result = ophglm("classify", "sample", "--model", part)
+    assert result.returncode == 2
+    assert "cannot be read" in result.stderr
+    for words in result.stderr.splitlines():
+        assert "Traceback" not in words
+
+
+def test_out_file_is_complete_or_not_there_and_goes_on(
+    ophglm: Run, odir: Path, tmp_path: Path
+) -> None:
+    folder = tmp_path / "many"
+    folder.mkdir()
+    for path in sorted((odir / "images").iterdir())[:400]:
+        (folder / path.name).symlink_to(path)
+    out = tmp_path / "result.csv"
+    command = [str(OPHGLM), "classify", str(folder), "--out", str(out)]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    part = out.with_name("result.csv.part")
+    for _ in range(600):
+        if part.exists() and part.read_text().count("\n") > 40:
+            break
+        time.sleep(0.05)
+    process.send_signal(signal.SIGINT)
+    process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert not out.exists()
+    before = part.read_text().splitlines()
+    assert len(before) < 390
+    result = ophglm("classify", folder, "--out", out)
+    assert result.returncode == 0, result.stderr
+    assert not part.exists()
+    after = out.read_text().splitlines()
+    assert after[: len(before)] == before
+    assert len(after) == 401
+    assert len({line.split(",")[0] for line in after}) == 401
+
+
+def test_a_reader_that_leaves_is_no_error(odir: Path) -> None:
+    line = f"{OPHGLM} classify {odir / 'images' / '1_left.jpg'} {odir / 'images'} | head -n 2"
+    result = subprocess.run(
+        ["bash", "-c", line], capture_output=True, text=True, timeout=120, env=os.environ
+    )
+    assert result.stdout.count("\n") == 2
+    assert "Traceback" not in result.stderr
+    assert "Broken" not in result.stderr
+
+
+def test_held_out_patients_are_told_apart(ophglm: Run, odir: Path, tmp_path: Path) -> None:
+    """The bundled encoder, through the command, on real patients that it never saw."""
+    test = Split().parts(read_records(odir))["test"][:500]
+    result = ophglm("classify", *[r.image for r in test], "--format", "jsonl")
+    rows = [json.loads(line) for line in result.stdout.splitlines()]
+    score = np.array(
+        [[np.nan if v is None else v for v in r["probabilities"].values()] for r in rows]
+    )
+    truth = np.array([[float(r.labels[label]) for label in LABELS] for r in test])
+    gradable = ~np.isnan(score).any(axis=1)
+    assert gradable.mean() > 0.97
+    auc = auc_per_label(truth[gradable], score[gradable], LABELS)
+    values = [auc[d] for d in DISEASES if auc[d] is not None]
+    assert np.mean(values) > 0.88, auc
+
+
+def test_camera_size_photographs(ophglm: Run) -> None:
+    folder = shared("camera_size")
+    result = ophglm("classify", folder, "--format", "jsonl")
+    rows = [json.loads(line) for line in result.stdout.splitlines()]
+    assert len(rows) == 40
+    assert all(r["status"] == "ok" for r in rows)
+    # All are of patients with diabetic retinopathy.
+    assert np.mean(["dr" in r["positive"] for r in rows]) > 0.5
+
+
+@pytest.mark.parametrize("format", ["xml", ""])
+def test_unknown_format(ophglm: Run, format: str) -> None:
+    assert ophglm("classify", "sample", "--format", format).returncode == 2

@@ -1,0 +1,127 @@
+from __future__ import annotations
+
+import csv
+import json
+import signal
+import subprocess
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from ophglm_core.encoder.export import load_encoder
+from ophglm_core.encoder.onnx_runtime import EncoderSession
+from ophglm_core.images import load_crop
+from ophglm_core.modelfolder import open_model
+
+from ..conftest import draw_fundus
+from .conftest import OPHGLM, Run
+
+
+@pytest.fixture
+def three_hundred(odir: Path, tmp_path: Path) -> Path:
+    """300 of the real photographs, all conditions among them."""
+    with (odir / "labels.csv").open(encoding="utf-8-sig", newline="") as stream:
+        rows = list(csv.DictReader(stream))
+    rare = [r for r in rows if "1" in (r["amd"], r["glaucoma"], r["myopia"], r["cataract"])]
+    chosen = (rare[::6] + rows)[:300]
+    data = tmp_path / "three hundred"
+    (data / "images").mkdir(parents=True)
+    for row in chosen:
+        link = data / "images" / row["image"]
+        if not link.exists():
+            link.symlink_to(odir / "images" / row["image"])
+    with (data / "labels.csv").open("w", encoding="utf-8", newline="") as stream:
+        writer = csv.DictWriter(stream, list(rows[0]))
+        writer.writeheader()
+        writer.writerows(chosen)
+    return data
+
+
+def test_an_epoch_killed_half_way_and_resumed(
+    ophglm: Run, three_hundred: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "model"
+    options = ["train-encoder", str(three_hundred), "--out", str(out), "--epochs", "1"]
+    options += ["--size", "96", "--batch", "4", "--precision", "no"]
+    process = subprocess.Popen(
+        [str(OPHGLM), *options], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    state = tmp_path / "model.training" / "checkpoint.pt"
+    for _ in range(1200):
+        if state.exists() or process.poll() is not None:
+            break
+        time.sleep(0.05)
+    process.send_signal(signal.SIGKILL)
+    process.communicate()
+    assert not out.exists()
+    held = torch.load(state, weights_only=True)["numbers"]
+    assert held["epoch"] == 0
+    assert 0 < held["step"] < 60
+    result = ophglm(*options)
+    assert result.returncode == 0, result.stderr
+    assert "epoch 1/1" in result.stderr
+    assert "AUC" in result.stderr
+    assert result.stdout.strip() == str(out)
+    assert not state.parent.exists()
+    check_model(out, three_hundred / "images")
+    again = ophglm(*options)
+    assert again.returncode == 2
+    assert "already holds a model" in again.stderr
+
+
+def check_model(out: Path, images: Path) -> None:
+    """The folder is whole, its two encoders agree on real pictures, and it classifies."""
+    model = open_model(out)
+    manifest = json.loads((out / "ophglm.json").read_text())
+    assert manifest["training"]["history"][0]["epoch"] == 1
+    assert "# model" in (out / "README.md").read_text()
+    size = model.manifest.encoder.input_size
+    crops = np.stack([load_crop(p, size) for p in sorted(images.iterdir())[:8]])
+    pixels = crops.transpose(0, 3, 1, 2).astype(np.float32) / 255
+    encoder = load_encoder(model)
+    with torch.no_grad():
+        expected = encoder(torch.from_numpy(pixels)).numpy()
+    output = EncoderSession(model.encoder_onnx).run(pixels)
+    assert np.abs(expected - output.logits).max() < 1e-4
+    # The maps' mean over places is the logit without the head's bias.
+    bias = encoder.classifier.bias.detach().numpy()
+    assert np.abs(output.maps.mean(axis=(2, 3)) + bias - output.logits).max() < 1e-4
+
+
+def test_ctrl_c_saves_and_says_so(three_hundred: Path, tmp_path: Path) -> None:
+    out = tmp_path / "model"
+    command = [str(OPHGLM), "train-encoder", str(three_hundred), "--out", str(out)]
+    command += ["--size", "64", "--epochs"]
+    process = subprocess.Popen([*command, "30"], stderr=subprocess.PIPE, text=True)
+    assert process.stderr is not None
+    for line in process.stderr:
+        if line.startswith("epoch 1/"):
+            break
+    process.send_signal(signal.SIGINT)
+    rest = process.stderr.read()
+    assert process.wait(timeout=60) == 130
+    assert "the same command goes on" in rest
+    assert (tmp_path / "model.training" / "checkpoint.pt").exists()
+    other = subprocess.run([*command, "31"], capture_output=True, text=True)
+    assert other.returncode == 2
+    assert "other options (epochs)" in other.stderr
+
+
+def test_data_that_cannot_be_trained_on(ophglm: Run, tmp_path: Path) -> None:
+    result = ophglm("train-encoder", tmp_path / "nowhere", "--out", tmp_path / "m")
+    assert result.returncode == 1
+    assert "No such file or folder" in result.stderr
+    data = tmp_path / "classes"
+    (data / "normal").mkdir(parents=True)
+    draw_fundus().save(data / "normal" / "a.jpg")
+    result = ophglm("train-encoder", data, "--out", tmp_path / "m")
+    assert result.returncode == 1
+    assert "too few" in result.stderr
+    for seed in range(40):
+        draw_fundus((80, 80), seed).save(data / "normal" / f"{seed}.jpg")
+    result = ophglm("train-encoder", data, "--out", tmp_path / "m", "--architecture", "convnext_x")
+    assert result.returncode == 2
+    assert "no network called 'convnext_x'" in result.stderr

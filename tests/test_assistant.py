@@ -1,0 +1,150 @@
+"""Conversations with the real embedded language model."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from ophglm_core.assistant import Conversation, Part
+from ophglm_core.errors import UsageError
+from ophglm_core.findings import Findings
+from ophglm_core.labels import LABELS
+from ophglm_core.llm.llama_runtime import LlamaSession
+from ophglm_core.llm.source import embedded_gguf, resolve_llm
+from ophglm_core.safety import named_conditions
+
+LOW = dict.fromkeys(LABELS, 0.02)
+DR = Findings("a.jpg", "ok", "m", {**LOW, "dr": 0.91}, ["dr"])
+NORMAL = Findings("b_left.jpg", "ok", "m", {**LOW, "normal": 0.93}, ["normal"], eye="left")
+
+
+@pytest.fixture(scope="module")
+def session() -> Iterator[LlamaSession]:
+    session = LlamaSession(embedded_gguf())
+    yield session
+    session.close()
+
+
+@pytest.fixture
+def talk(session: LlamaSession) -> Conversation:
+    session.rewind(0)
+    return Conversation([DR], session)
+
+
+def answer(conversation: Conversation, question: str) -> list[Part]:
+    return list(conversation.ask(question))
+
+
+def text(parts: list[Part], *kinds: str) -> str:
+    return " ".join(p.text for p in parts if not kinds or p.kind in kinds)
+
+
+def test_first_answer_says_what_was_found_and_what_is_known(talk: Conversation) -> None:
+    parts = answer(talk, "What do you see?")
+    assert "suggest diabetic retinopathy (91%)" in text(parts, "seen")
+    known = [p for p in parts if p.kind == "known"]
+    assert known
+    assert all(p.source for p in known)
+    assert named_conditions(text(parts)) == {"dr"}
+
+
+def test_the_language_model_speaks_and_does_not_repeat_the_facts(talk: Conversation) -> None:
+    questions = ["What is the treatment?", "How can it be prevented?", "Will I go blind?"]
+    spoken = [text(answer(talk, q), "explained") for q in questions]
+    assert sum(bool(s) for s in spoken) >= 2, spoken
+
+
+def test_second_turn_does_not_read_the_first_again(
+    talk: Conversation, session: LlamaSession
+) -> None:
+    answer(talk, "What do you see?")
+    held = list(session.tokens)
+    before = session.computed
+    answer(talk, "What is the treatment?")
+    assert session.tokens[: len(held)] == held
+    computed = session.computed - before
+    assert 0 < computed < len(session.tokens) - len(held) + 110  # the new turn and its answer
+
+
+def test_context_is_the_template_s_own_rendering(talk: Conversation, session: LlamaSession) -> None:
+    answer(talk, "What do you see?")
+    answer(talk, "What causes it?")
+    rendered = session.render(talk._messages, answer_next=False)
+    held = session._llama.detokenize(session.tokens, special=True).decode()
+    assert rendered.startswith(held.rstrip())
+
+
+def test_a_long_conversation_forgets_its_oldest_turns_and_goes_on() -> None:
+    session = LlamaSession(embedded_gguf(), context=512)
+    talk = Conversation([DR], session)
+    for number in range(8):
+        parts = answer(talk, f"What is the treatment, asked for the {number}th time?")
+        assert parts
+        assert len(session.tokens) <= 512
+    assert talk._messages[0]["role"] == "system"
+    session.close()
+
+
+def test_disease_that_was_asked_about_is_said_to_be_not_found(talk: Conversation) -> None:
+    parts = answer(talk, "Does this eye have glaucoma?")
+    seen = text(parts, "seen")
+    assert "did not reach the threshold for glaucoma" in seen
+    assert "does not exclude" in seen
+    assert "glaucoma" not in text(parts, "explained")
+
+
+def test_red_flag_comes_alone(talk: Conversation) -> None:
+    parts = answer(talk, "I suddenly lost my vision an hour ago")
+    assert [p.kind for p in parts] == ["urgent"]
+
+
+def test_chinese_question_gets_a_chinese_answer(talk: Conversation) -> None:
+    parts = answer(talk, "这张照片怎么样？如何治疗？")
+    said = text(parts)
+    assert "提示糖尿病视网膜病变的征象" in said
+    assert not any("a" <= c.lower() <= "z" for c in said.replace("VEGF", ""))
+
+
+def test_off_topic_question_is_turned_away(session: LlamaSession) -> None:
+    session.rewind(0)
+    talk = Conversation([DR], session)
+    answer(talk, "What do you see?")
+    parts = answer(talk, "Tell me a joke about a parrot")
+    assert "no reliable answer" in text(parts)
+
+
+def test_two_eyes_are_told_apart(session: LlamaSession) -> None:
+    session.rewind(0)
+    talk = Conversation([DR, NORMAL], session)
+    seen = text(answer(talk, "What do you see?"), "seen")
+    assert "Photograph 1 shows signs that suggest diabetic retinopathy" in seen
+    assert "Photograph 2 (left eye by its file name) shows none of the five" in seen
+
+
+def test_stopping_an_answer_leaves_the_conversation_usable(talk: Conversation) -> None:
+    stream = talk.ask("What is the treatment?")
+    next(stream)
+    stream.close()
+    assert answer(talk, "What causes it?")
+
+
+def test_same_question_same_answer(session: LlamaSession) -> None:
+    answers = []
+    for _ in range(2):
+        session.rewind(0)
+        answers.append(text(answer(Conversation([DR], session), "What is the treatment?")))
+    assert answers[0] == answers[1]
+
+
+def test_a_file_that_is_no_gguf_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "model.gguf"
+    path.write_bytes(b"hello world")
+    with pytest.raises(UsageError, match="not a GGUF"):
+        resolve_llm(str(path))
+    path.write_bytes(b"GGUF" + bytes(100))
+    with pytest.raises(UsageError, match="cannot be loaded"):
+        LlamaSession(resolve_llm(str(path)))
+    with pytest.raises(UsageError, match="No such"):
+        resolve_llm(str(path) + "x")

@@ -1,0 +1,98 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from ophglm_core.encoder.export import TOLERANCE, load_encoder, write_encoder
+from ophglm_core.encoder.network import ImageEncoder
+from ophglm_core.encoder.onnx_runtime import EncoderSession
+from ophglm_core.encoder.pretrained import load_imagenet_weights
+from ophglm_core.errors import UsageError
+from ophglm_core.labels import LABELS
+from ophglm_core.modelfolder import EncoderInfo, Manifest, ModelFolder
+from ophglm_core.training.augment import augment, resize, to_pixels
+from ophglm_core.training.encoder import masked_loss
+
+
+@pytest.mark.parametrize("architecture", ["convnext_atto", "tf_efficientnet_lite0"])
+def test_both_runtimes_agree_and_maps_add_up_to_logits(architecture: str, tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    encoder = ImageEncoder(architecture)
+    torch.nn.init.normal_(encoder.classifier.weight, std=0.5)
+    difference = write_encoder(encoder, 96, tmp_path)
+    assert difference <= TOLERANCE
+    info = EncoderInfo(architecture, 96, encoder.features)
+    loaded = load_encoder(ModelFolder(tmp_path, Manifest("m", info)))
+    pixels = torch.rand(3, 3, 96, 96)
+    with torch.no_grad():
+        expected = loaded(pixels).numpy()
+    output = EncoderSession(tmp_path / "encoder.onnx").run(pixels.numpy())
+    assert np.abs(output.logits - expected).max() < TOLERANCE
+    bias = loaded.classifier.bias.detach().numpy()
+    assert np.abs(output.maps.mean(axis=(2, 3)) + bias - expected).max() < TOLERANCE
+    assert output.maps.shape == (3, len(LABELS), 3, 3)
+    assert output.features.shape[1] == encoder.features
+    # fp16 on disk
+    parameters = sum(p.numel() for p in encoder.parameters())
+    assert (tmp_path / "encoder.safetensors").stat().st_size < 2.1 * parameters + 100_000
+
+
+def test_imagenet_weights_come_from_the_package_and_fit(tmp_path: Path) -> None:
+    encoder = ImageEncoder("tf_efficientnet_lite0")
+    before = encoder.backbone.conv_stem.weight.clone()
+    assert "efficientnet-lite0" in load_imagenet_weights(encoder)
+    assert not torch.equal(before, encoder.backbone.conv_stem.weight)
+    # The weights make sense in timm's network: two photographs of one thing are closer in
+    # feature space than photographs of two things. With shuffled layers they are not.
+    from skimage import data
+
+    encoder.eval()
+    crops = [data.astronaut(), data.chelsea(), data.coffee()]
+    with torch.no_grad():
+        features = []
+        for image in crops:
+            pixels = resize(to_pixels(torch.from_numpy(image[None].copy())), 224)
+            for view in (pixels, pixels.flip(3)):
+                features.append(encoder.feature_map(view).mean(dim=(2, 3)))
+    table = torch.nn.functional.normalize(torch.cat(features), dim=1)
+    similarity = table @ table.T
+    for index in range(3):
+        same = similarity[2 * index, 2 * index + 1]
+        others = [similarity[2 * index, j] for j in range(6) if j // 2 != index]
+        assert same > max(others) + 0.1
+
+
+def test_no_weights_anywhere_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    with pytest.raises(UsageError, match=r"No ImageNet weights of convnext_atto"):
+        load_imagenet_weights(ImageEncoder("convnext_atto"))
+
+
+def test_masked_loss_takes_no_account_of_unknown_labels() -> None:
+    truth = torch.tensor([[1.0, float("nan"), 0.0]])
+    weight = torch.ones(3)
+    base = masked_loss(torch.tensor([[2.0, -5.0, -1.0]]), truth, weight)
+    other = masked_loss(torch.tensor([[2.0, 7.0, -1.0]]), truth, weight)
+    worse = masked_loss(torch.tensor([[-2.0, -5.0, -1.0]]), truth, weight)
+    assert torch.equal(base, other)
+    assert worse > base
+
+
+def test_augmentation_keeps_range_surround_and_repeats_from_its_seed() -> None:
+    from .conftest import draw_fundus
+
+    crop = torch.from_numpy(np.asarray(draw_fundus((128, 128))).copy())[None].repeat(6, 1, 1, 1)
+    first = augment(crop, 112, torch.Generator().manual_seed(1))
+    again = augment(crop, 112, torch.Generator().manual_seed(1))
+    other = augment(crop, 112, torch.Generator().manual_seed(2))
+    assert torch.equal(first, again)
+    assert not torch.equal(first, other)
+    assert first.shape == (6, 3, 112, 112)
+    assert first.min() >= 0
+    assert first.max() <= 1
+    assert first[:, :, 0, 0].max() == 0  # the surround stays black
+    spread = first.std(dim=0).mean()
+    assert spread > 0.02  # the six copies differ

@@ -1,0 +1,133 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from ophglm_core import calibration, knowledge
+from ophglm_core.findings import Findings, describe, eye_from_name, percent, positive_labels
+from ophglm_core.labels import BY_KEY, CONDITIONS, DISEASES, LABELS
+from ophglm_core.modelfolder import Calibration
+
+LOW = dict.fromkeys(LABELS, 0.02)
+
+
+def findings(positive: list[str], **probabilities: float) -> Findings:
+    return Findings("a.jpg", "ok", "m", {**LOW, **probabilities}, positive)
+
+
+@pytest.mark.parametrize("language", ["en", "zh"])
+@pytest.mark.parametrize("label", DISEASES)
+def test_a_finding_is_a_suspicion_with_its_probability(label: str, language: str) -> None:
+    text = describe(findings([label], **{label: 1.0}), language)
+    assert "99%" in text
+    assert "100%" not in text
+    weak = {"en": ("suggest", "suspicion", "suspected"), "zh": ("提示", "可疑")}[language]
+    assert any(word in text for word in weak)
+    others = [BY_KEY[d] for d in DISEASES if d != label]
+    assert not any((c.name if language == "en" else c.name_zh) in text for c in others)
+
+
+def test_a_hazy_picture_excludes_nothing() -> None:
+    text = describe(findings(["cataract"], cataract=0.8))
+    assert "media opacity, cataract suspected" in text
+    assert "none is excluded" in text
+
+
+def test_normal_and_uncertain_and_ungradable() -> None:
+    assert "none of the five" in describe(findings(["normal"], normal=0.9))
+    assert "uncertain" in describe(findings([]))
+    ungradable = Findings("a", "ungradable", "m", message="Not graded: it is too dark.")
+    assert "nothing is concluded" in describe(ungradable)
+    assert "没有从中得出任何结论" in describe(ungradable, "zh")
+
+
+def test_positive_labels_put_disease_before_normal() -> None:
+    thresholds = dict.fromkeys(LABELS, 0.5)
+    assert positive_labels({**LOW, "normal": 0.9}, thresholds) == ["normal"]
+    assert positive_labels({**LOW, "normal": 0.9, "dr": 0.5}, thresholds) == ["dr"]
+    assert positive_labels(LOW, thresholds) == []
+
+
+def test_percent_gives_no_certainty() -> None:
+    assert percent(0.9999) == "over 99%"
+    assert percent(0.0001) == "under 1%"
+    assert percent(0.425) == "42%"
+
+
+@pytest.mark.parametrize(
+    ("name", "eye"),
+    [
+        ("12_left.jpg", "left"),
+        ("12_right.jpg", "right"),
+        ("patient OD 3.jpg", "right"),
+        ("a-os.png", "left"),
+        ("leftover.jpg", None),
+        ("left_right.jpg", None),
+        ("photo.jpg", None),
+    ],
+)
+def test_eye_from_name(name: str, eye: str | None) -> None:
+    assert eye_from_name(Path(name)) == eye
+
+
+def test_json_keeps_its_published_fields() -> None:
+    line = findings(["dr"], dr=0.91234).to_json()
+    assert list(line)[:5] == ["image", "status", "probabilities", "positive", "message"]
+    assert list(line["probabilities"]) == [
+        "normal",
+        "dr",
+        "amd",
+        "glaucoma",
+        "myopia",
+        "cataract",
+    ]
+    assert line["probabilities"]["dr"] == 0.9123
+
+
+def test_calibration_recovers_probabilities_and_reaches_its_sensitivity() -> None:
+    rng = np.random.default_rng(0)
+    true = rng.normal(size=(4000, len(LABELS))) * 2 - 1
+    truth = (rng.random(true.shape) < calibration.sigmoid(true)).astype(float)
+    overconfident = 3 * true + 1
+    fitted = calibration.fit(overconfident, truth, 0.85)
+    probabilities = calibration.calibrated(overconfident, fitted)
+    assert np.abs(probabilities - calibration.sigmoid(true)).mean() < 0.02
+    for column, label in enumerate(LABELS):
+        found = probabilities[truth[:, column] == 1, column] >= fitted[label].threshold
+        assert 0.85 <= found.mean() < 0.86
+
+
+def test_calibration_leaves_a_label_alone_that_has_too_few_positives() -> None:
+    truth = np.zeros((50, len(LABELS)))
+    truth[0] = 1
+    fitted = calibration.fit(np.zeros_like(truth), truth)
+    assert fitted["dr"] == Calibration()
+
+
+def test_the_table_of_conditions() -> None:
+    assert LABELS == ("normal", "dr", "amd", "glaucoma", "myopia", "cataract")
+    assert len({c.odir_letter for c in CONDITIONS}) == len(CONDITIONS)
+    # The WHO code, never an ICD-10-CM E11 code: a photograph does not give the diabetes' type.
+    assert BY_KEY["dr"].icd10 == "H36.0"
+    assert all(c.icd10 is None or c.icd10.startswith("H") for c in CONDITIONS)
+
+
+@pytest.mark.parametrize("label", [*LABELS, knowledge.GENERAL])
+def test_every_statement_has_both_languages_and_a_source(label: str) -> None:
+    statements = knowledge.statements(label)
+    assert statements
+    for statement in statements:
+        assert statement.en.endswith(".")
+        assert statement.zh.endswith("。")
+        assert statement.source
+    assert len({s.topic for s in statements}) == len(statements)
+
+
+def test_relevant_statements_fit_the_question() -> None:
+    (first, *_) = knowledge.relevant("How is it treated?", ["amd"])
+    assert (first.condition, first.topic) == ("amd", "treatment")
+    (first, *_) = knowledge.relevant("青光眼如何预防？", ["glaucoma"])
+    assert (first.condition, first.topic) == ("glaucoma", "prevention")
+    assert knowledge.relevant("Tell me a joke", ["dr"]) == []

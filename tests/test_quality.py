@@ -1,0 +1,37 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from ophglm_core.classify import Classifier
+from ophglm_core.modelfolder import ModelFolder
+from ophglm_core.quality import measure
+
+from .conftest import draw_fundus
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        (lambda p: p * 0.05, "too dark"),
+        (lambda p: np.where(p.max(axis=2, keepdims=True) > 18, p * 0 + 245, 0), "washed out"),
+        (lambda p: p[..., ::-1], "does not look like"),
+        (lambda p: np.repeat(p.mean(axis=2, keepdims=True), 3, axis=2), "does not look like"),
+    ],
+)
+def test_reasons(change: object, reason: str) -> None:
+    picture = np.asarray(draw_fundus((224, 224)))
+    assert measure(picture).reason() is None
+    changed = np.asarray(change(picture.astype(float))).astype(np.uint8)  # type: ignore[operator]
+    assert reason in (measure(changed).reason() or "")
+
+
+def test_at_most_two_percent_of_real_photographs_are_turned_away(
+    bundled: ModelFolder, odir: Path
+) -> None:
+    paths = sorted((odir / "images").iterdir())[::10]
+    results = list(Classifier(bundled).classify(paths))
+    turned_away = [f for f in results if f.status != "ok"]
+    assert len(turned_away) <= 0.02 * len(paths), [(f.image, f.message) for f in turned_away]

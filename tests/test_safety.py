@@ -1,0 +1,121 @@
+from __future__ import annotations
+
+import pytest
+
+from ophglm_core.safety import Guard, named_conditions, red_flags
+
+
+@pytest.mark.parametrize(
+    "question",
+    [
+        "I suddenly lost the vision in my left eye this morning",
+        "My mother has a sudden loss of vision, what now?",
+        "There is a curtain coming down over my right eye",
+        "I see flashes and many floaters since yesterday",
+        "Patient reports new floaters and photopsia",
+        "My eye is red and very painful",
+        "painful red eye with halos and nausea",
+        "He was hit in the eye by a ball",
+        "Bleach splashed into my eye",
+        "Metal flew into his eye at work",
+        "I am 70 with headache, jaw pain and blurred vision",
+        "Straight lines look wavy since last week",
+        "突然看不见东西了怎么办",
+        "右眼视力突然下降",
+        "眼前有黑影遮挡，像窗帘一样",
+        "最近有闪光感，飞蚊增多",
+        "眼睛又红又痛",
+        "眼睛被球打了，外伤",
+        "看东西视物变形",
+    ],
+)
+def test_red_flags_send_to_care_at_once(question: str) -> None:
+    chinese = any("\u4e00" <= c <= "\u9fff" for c in question)
+    said = red_flags(question, "zh" if chinese else "en")
+    assert said is not None
+    assert ("立即就诊" in said) if chinese else ("at once" in said)
+
+
+@pytest.mark.parametrize(
+    "question",
+    [
+        "What do you see?",
+        "What is the treatment of glaucoma?",
+        "How fast does diabetic retinopathy get worse?",
+        "What are floaters?",
+        "Is the macula normal?",
+        "Does the picture show drusen?",
+        "What are the symptoms of a cataract?",
+        "The optic disc has a red rim, is that normal?",
+        "什么是白内障？",
+        "这张照片正常吗？",
+    ],
+)
+def test_ordinary_questions_raise_no_alarm(question: str) -> None:
+    assert red_flags(question) is None
+
+
+def test_chemical_splash_is_told_to_rinse_first() -> None:
+    assert "rinse" in (red_flags("acid splashed in my eye") or "")
+    assert "冲洗" in (red_flags("化学物质溅入眼睛", "zh") or "")
+
+
+def test_named_conditions() -> None:
+    assert named_conditions("Drusen and a cloudy lens") == {"amd", "cataract"}
+    assert named_conditions("糖网和青光眼") == {"dr", "glaucoma"}
+    assert named_conditions("The eye is a camera") == set()
+
+
+def guard(found: set[str], asked: set[str] | None = None, grounds: str = "", **k: float) -> Guard:
+    return Guard(frozenset(found), frozenset(asked or ()), grounds, **k)
+
+
+@pytest.mark.parametrize(
+    ("sentence", "found", "asked"),
+    [
+        ("You definitely need an injection.", {"dr"}, set()),
+        ("The patient has diabetic retinopathy.", {"dr"}, set()),
+        ("This confirms diabetic retinopathy.", {"dr"}, set()),
+        ("Glaucoma damages the optic nerve.", {"dr"}, set()),
+        ("Retinal detachment is another risk.", {"dr"}, set()),
+        ("The photograph shows a cat.", {"dr"}, set()),
+        ("I can see haemorrhages near the macula.", {"dr"}, set()),
+        ("Your eye shows glaucoma.", {"dr"}, {"glaucoma"}),
+        ("There are no signs to suggest glaucoma.", {"dr"}, {"glaucoma"}),
+        ("The photograph does not show diabetic retinopathy.", {"dr"}, set()),
+        ("About 40 of people go blind.", {"dr"}, set()),
+        ("Take 500 mg twice a day.", {"dr"}, set()),
+        ("As an AI I cannot say.", {"dr"}, set()),
+        ("患者肯定是青光眼。", {"glaucoma"}, set()),
+        ("...", {"dr"}, set()),
+    ],
+)
+def test_guard_objects(sentence: str, found: set[str], asked: set[str]) -> None:
+    assert guard(found, asked).objection(sentence) is not None
+
+
+@pytest.mark.parametrize(
+    ("sentence", "found", "asked"),
+    [
+        ("Diabetic retinopathy is caused by high blood sugar.", {"dr"}, set()),
+        ("Glaucoma damages the optic nerve.", {"dr"}, {"glaucoma"}),
+        ("An eye doctor should examine it.", {"dr"}, set()),
+        ("Good control of blood sugar helps.", {"dr"}, set()),
+    ],
+)
+def test_guard_lets_general_knowledge_pass(sentence: str, found: set[str], asked: set[str]) -> None:
+    assert guard(found, asked).objection(sentence) is None
+
+
+def test_guard_objects_to_repetition_and_to_what_is_not_supported() -> None:
+    g = guard({"dr"})
+    assert g.objection("Good control of blood sugar helps.") is None
+    assert g.objection("Good control of blood sugar helps!") == "said before"
+    strict = guard({"dr"}, grounds="Control of blood sugar protects vision.", support=0.5)
+    assert strict.objection("Blood sugar control protects the vision.") is None
+    assert strict.objection("The cat sat upon the elephant.") is not None
+
+
+def test_numbers_that_were_given_may_be_repeated() -> None:
+    assert guard({"dr"}, grounds="seen within 14 days").objection("Within 14 days.") is None
+    assert guard({"dr"}).objection("Within 14 days.") is not None

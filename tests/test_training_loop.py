@@ -1,0 +1,123 @@
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from ophglm_core.errors import UsageError
+from ophglm_core.training.loop import Progress, Schedule, Trainer, make_accelerator
+
+
+class Line:
+    """A stage whose samples are points of a line; small, and with random draws as the real ones."""
+
+    def __init__(self, samples: int = 40) -> None:
+        torch.manual_seed(0)
+        self.module = nn.Sequential(nn.Linear(1, 8), nn.Tanh(), nn.Linear(8, 1))
+        self.samples = samples
+        self.seen: list[list[int]] = []
+        self.stop_at: int | None = None
+
+    def loss(
+        self, model: nn.Module, indices: list[int], epoch: int, generator: torch.Generator
+    ) -> Tensor:
+        if self.stop_at is not None and len(self.seen) == self.stop_at:
+            raise KeyboardInterrupt
+        self.seen.append(indices)
+        x = torch.tensor(indices).float()[:, None] / self.samples
+        noise = torch.rand(x.shape, generator=generator) * 0.1
+        result: Tensor = (model(x + noise) - 2 * x + 1).square().mean()
+        return result
+
+    def evaluate(self, module: nn.Module) -> dict[str, Any]:
+        x = torch.linspace(0, 1, 20)[:, None]
+        return {"score": -float((module(x) - 2 * x + 1).square().mean())}
+
+
+def trainer(stage: Line, folder: Path, **options: Any) -> tuple[Trainer, list[Progress]]:
+    events: list[Progress] = []
+    schedule = Schedule(
+        **{"epochs": 6, "batch": 8, "learning_rate": 0.02, "precision": "no", **options}
+    )
+    accelerator = make_accelerator("no", schedule.accumulate)
+    return Trainer(stage, schedule, folder, {"data": "line"}, accelerator, events.append), events
+
+
+def test_every_sample_once_an_epoch_and_it_learns(tmp_path: Path) -> None:
+    stage = Line()
+    run, events = trainer(stage, tmp_path)
+    history = run.run()
+    assert [h["epoch"] for h in history] == [1, 2, 3, 4, 5, 6]
+    assert sorted(i for batch in stage.seen[:5] for i in batch) == list(range(40))
+    assert history[-1]["loss"] < history[0]["loss"] / 2
+    assert events[-1].metrics is not None
+    assert sum(e.best for e in events) >= 1
+
+
+@pytest.mark.parametrize("stop_at", [3, 13])
+def test_a_stopped_run_ends_as_if_it_had_not_been(tmp_path: Path, stop_at: int) -> None:
+    whole, _ = trainer(Line(), tmp_path / "whole")
+    whole.run()
+    stage = Line()
+    stage.stop_at = stop_at
+    stopped, _ = trainer(stage, tmp_path / "stopped")
+    with pytest.raises(KeyboardInterrupt):
+        stopped.run()
+    resumed, _ = trainer(Line(), tmp_path / "stopped")
+    resumed.run()
+    for key, value in whole.best_state.items():
+        assert torch.equal(value, resumed.best_state[key]), key
+    assert [h["loss"] for h in whole.history] == [h["loss"] for h in resumed.history]
+
+
+def test_other_options_are_refused(tmp_path: Path) -> None:
+    stage = Line()
+    stage.stop_at = 4
+    run, _ = trainer(stage, tmp_path)
+    with pytest.raises(KeyboardInterrupt):
+        run.run()
+    other, _ = trainer(Line(), tmp_path, batch=4)
+    with pytest.raises(UsageError, match=r"other options \(batch\)"):
+        other.run()
+
+
+def test_accumulation_gives_the_same_gradient_as_one_batch(tmp_path: Path) -> None:
+    class Still(Line):
+        def loss(self, model: nn.Module, indices: list[int], epoch: int, generator: Any) -> Tensor:
+            x = torch.tensor(indices).float()[:, None] / self.samples
+            result: Tensor = (model(x) - 2 * x + 1).square().mean()
+            return result
+
+    one, _ = trainer(Still(), tmp_path / "one", epochs=2)
+    one.run()
+    parts, _ = trainer(Still(), tmp_path / "parts", epochs=2, accumulate=3)
+    parts.run()
+    for key, value in one.best_state.items():
+        assert torch.allclose(value, parts.best_state[key], atol=1e-5), key
+
+
+def test_early_stop(tmp_path: Path) -> None:
+    class Worse(Line):
+        epoch = 0
+
+        def evaluate(self, module: nn.Module) -> dict[str, Any]:
+            self.epoch += 1
+            return {"score": -self.epoch}
+
+    run, _ = trainer(Worse(), tmp_path, epochs=20, patience=2)
+    assert len(run.run()) == 3
+    assert run.best_epoch == 0
+
+
+def test_a_loss_that_is_no_number_stops_the_run(tmp_path: Path) -> None:
+    class Broken(Line):
+        def loss(self, model: nn.Module, indices: list[int], epoch: int, generator: Any) -> Tensor:
+            result: Tensor = model(torch.ones(1, 1)).mean() * float("nan")
+            return result
+
+    run, _ = trainer(Broken(), tmp_path)
+    with pytest.raises(UsageError, match="no longer a number"):
+        run.run()
