@@ -36,7 +36,7 @@ def classify_images(folder: ModelFolder, paths: Sequence[Path]) -> list[Findings
         if path.is_dir():
             raise InputError(f"{path} is a folder; name one photograph, or use ophglm classify.")
     images, unusable = collect(paths)
-    findings = [*unusable, *Classifier(folder).classify(images)]
+    findings = [*unusable, *Classifier(folder).classify(images, keep_maps=True)]
     for finding in findings:
         if finding.status == "error":
             raise InputError(finding.message or f"{finding.image} cannot be read.")

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+if TYPE_CHECKING:
+    from ophglm_core.findings import Findings
 
 
 def classify(
@@ -23,6 +26,10 @@ def classify(
     out: Annotated[
         Path | None,
         typer.Option(help="Write to a file; a run that was stopped goes on where it was."),
+    ] = None,
+    heatmaps: Annotated[
+        Path | None,
+        typer.Option(help="Write an overlay for each disease found into this folder."),
     ] = None,
 ) -> None:
     """Say which of five fundus diseases photographs show, and how sure it is.
@@ -58,7 +65,9 @@ def classify(
         tick(len(images) - len(rest))
         for findings in unusable:
             sink.write(findings)
-        for findings in classifier.classify(rest):
+        for findings in classifier.classify(rest, keep_maps=heatmaps is not None):
+            if heatmaps is not None:  # before the line, so that a line means that all is there
+                _write_heatmaps(findings, heatmaps, paths)
             sink.write(findings)
             if findings.status == "error":
                 failed.append(findings)
@@ -69,3 +78,20 @@ def classify(
     stderr.print(NOTICE, style="dim")
     if failed:
         raise typer.Exit(1)
+
+
+def _write_heatmaps(findings: Findings, folder: Path, roots: list[Path]) -> None:
+    """Write the overlays of one photograph, in the sub-folders that it lies in."""
+    from ophglm_core.errors import InputError
+    from ophglm_core.heatmap import overlay
+
+    image = Path(findings.image)
+    root = next((r for r in roots if r.is_dir() and image.is_relative_to(r)), image.parent)
+    place = folder / image.parent.relative_to(root)
+    for label in findings.diseases:
+        try:
+            place.mkdir(parents=True, exist_ok=True)
+            # The whole name with its ending: a.jpg and a.png may lie side by side.
+            overlay(findings, label).save(place / f"{image.name}.{label}.jpg", quality=88)
+        except OSError as error:
+            raise InputError(f"{place} cannot be written ({error.strerror}).") from None

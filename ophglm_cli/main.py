@@ -14,6 +14,7 @@ from ophglm_core.errors import InputError, OphglmError
 
 from .chat import chat
 from .classify import classify
+from .evaluate import evaluate
 from .train_encoder import train_encoder
 
 
@@ -49,6 +50,7 @@ app = typer.Typer(
 )
 app.command("classify")(classify)
 app.command("chat")(chat)
+app.command("evaluate")(evaluate)
 app.command("train-encoder")(train_encoder)
 
 

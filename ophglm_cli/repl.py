@@ -10,15 +10,19 @@ from prompt_toolkit.history import InMemoryHistory
 from rich.text import Text
 
 from ophglm_core.assistant import Conversation
-from ophglm_core.errors import OphglmError
+from ophglm_core.errors import OphglmError, UsageError
+from ophglm_core.heatmap import overlay
+from ophglm_core.labels import BY_KEY, LABELS
 from ophglm_core.modelfolder import ModelFolder
 
 from .chat_view import classify_images, show_answer, show_findings, show_notice
+from .heatmap_view import show_picture
 from .terminal import stderr, stdout
 
 _HELP = """\
 /image FILE [FILE]  talk about another photograph, or two
 /findings           show the findings again
+/heatmap [LABEL]    show where the classifier looked (normal, dr, amd, glaucoma, myopia, cataract)
 /clear              forget the conversation, keep the photograph
 /exit               leave (Ctrl-D too); Ctrl-C stops an answer"""
 
@@ -61,6 +65,8 @@ def _command(line: str, conversation: Conversation, folder: ModelFolder) -> Conv
     elif name == "/clear":
         conversation.clear()
         stdout.print(Text("The conversation is forgotten.", style="dim"))
+    elif name == "/heatmap":
+        _show_heatmaps(conversation, rest.strip())
     elif name == "/image" and rest.strip():
         paths = [Path(p).expanduser() for p in _words(rest)]
         findings = classify_images(folder, paths)
@@ -70,6 +76,20 @@ def _command(line: str, conversation: Conversation, folder: ModelFolder) -> Conv
     else:
         stdout.print(_HELP, markup=False)
     return conversation
+
+
+def _show_heatmaps(conversation: Conversation, wanted: str) -> None:
+    """Show the map of a label, or of the most probable finding, for each photograph."""
+    label = wanted or next(iter(conversation.found), "normal")
+    if label not in LABELS:
+        raise UsageError(f"'{label}' is not one of {', '.join(LABELS)}.")
+    for finding in conversation.findings:
+        stdout.print(f"{Path(finding.image).name}: {BY_KEY[label].name}", style="bold")
+        if finding.maps is None:
+            stdout.print(finding.message or "", markup=False)
+        else:
+            show_picture(overlay(finding, label))
+    stdout.print("What moved the classifier is not always a lesion.", style="dim")
 
 
 def _words(text: str) -> list[str]:

@@ -24,6 +24,10 @@ def train_encoder(
     pretrained: Annotated[
         bool, typer.Option("--pretrained", help="Start from ImageNet weights.")
     ] = False,
+    start: Annotated[
+        Path | None,
+        typer.Option("--from", help="A model folder whose encoder to go on training."),
+    ] = None,
     teacher: Annotated[
         Path | None, typer.Option(help="A model folder whose encoder the new one learns from.")
     ] = None,
@@ -50,9 +54,10 @@ def train_encoder(
 
     A run that was stopped goes on when the same command is given again.
     """
-    from .training_view import TrainingView, need_training_packages
+    from .packages import need_packages
+    from .training_view import TrainingView
 
-    need_training_packages()
+    need_packages("torch", "timm", "accelerate", "safetensors", "onnx", "sklearn", extra="train")
     if precision not in {"auto", "bf16", "no"}:
         raise typer.BadParameter("use auto, bf16 or no", param_hint="--precision")
     from ophglm_core.data.split import Split
@@ -66,6 +71,7 @@ def train_encoder(
         architecture,
         size,
         pretrained,
+        start,
         teacher,
         Split(validation, test, seed),
         operating_point,

@@ -3,27 +3,15 @@
 from __future__ import annotations
 
 import math
-from importlib import util
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
-from ophglm_core.errors import UsageError
-
 from .terminal import stderr
 
 if TYPE_CHECKING:
     from ophglm_core.training.loop import Progress as LoopProgress
-
-
-def need_training_packages() -> None:
-    """Raise UsageError if the training extra is not installed."""
-    for name in ("torch", "timm", "accelerate", "safetensors", "onnx", "sklearn"):
-        if util.find_spec(name) is None:
-            raise UsageError(
-                f"Training needs {name}, which is not installed; run pip install 'ophglm[train]'."
-            )
 
 
 class TrainingView:

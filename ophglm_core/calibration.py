@@ -7,8 +7,8 @@ import numpy as np
 from .labels import LABELS
 from .modelfolder import Calibration
 
-#: Fewer positives than this and a label keeps the network's own probability.
-_FEWEST = 5
+#: Fewer positives or negatives than this and a label keeps the network's own probability.
+_FEWEST = 2
 
 
 def sigmoid(values: np.ndarray) -> np.ndarray:

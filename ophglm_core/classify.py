@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
@@ -26,11 +26,12 @@ _BATCH = 8
 
 @dataclass(frozen=True)
 class Prediction:
-    """What the encoder says of one picture: logits [L], class activation maps [L, h, w], and the
-    picture's quality."""
+    """What the encoder says of one picture: logits [L], class activation maps [L, h, w], the
+    distance from the training's photographs, and the picture's quality."""
 
     logits: np.ndarray
     maps: np.ndarray
+    distance: float
     quality: Quality
 
 
@@ -40,14 +41,6 @@ class EncoderPredictor:
     def __init__(self, onnx: Path, size: int):
         self.session = EncoderSession(onnx)
         self.size = size
-
-    def logits(self, paths: Sequence[Path]) -> np.ndarray:
-        """Return logits [N, L], in order; a picture that cannot be read gets NaNs."""
-        rows = np.full((len(paths), len(LABELS)), np.nan, dtype=np.float32)
-        for index, (_, result) in enumerate(self.stream(paths)):
-            if isinstance(result, Prediction):
-                rows[index] = result.logits
-        return rows
 
     def stream(self, paths: Iterable[Path]) -> Iterator[tuple[Path, InputError | Prediction]]:
         """Yield each path, in order, with its prediction or its error."""
@@ -82,7 +75,12 @@ class EncoderPredictor:
             pixels = np.stack(list(crops.values())).transpose(0, 3, 1, 2).astype(np.float32) / 255
             output = self.session.run(pixels)
             for row, (index, crop) in enumerate(crops.items()):
-                results[index] = Prediction(output.logits[row], output.maps[row], measure(crop))
+                results[index] = Prediction(
+                    output.logits[row],
+                    output.maps[row],
+                    float(output.distance[row]),
+                    measure(crop),
+                )
         for index, (path, _) in enumerate(batch):
             yield path, errors[index] if index in errors else results[index]
 
@@ -120,25 +118,33 @@ class Classifier:
         self.model = model
         self._predictor = EncoderPredictor(model.encoder_onnx, model.manifest.encoder.input_size)
         calibration = model.manifest.calibration
-        self._thresholds = {
+        #: Per label, the probability from which it is positive.
+        self.thresholds = {
             label: calibration.get(label, Calibration()).threshold for label in LABELS
         }
 
-    def classify(self, paths: Iterable[Path]) -> Iterator[Findings]:
-        """Yield findings in the order of the paths; a broken picture yields status 'error'."""
-        for path, result in self._predictor.stream(paths):
-            yield self._findings(path, result)
+    def classify(self, paths: Iterable[Path], keep_maps: bool = False) -> Iterator[Findings]:
+        """Yield findings in the order of the paths; a broken picture yields status 'error'.
 
-    def _findings(self, path: Path, result: InputError | Prediction) -> Findings:
+        keep_maps: whether the findings hold their class activation maps.
+        """
+        for path, result in self._predictor.stream(paths):
+            yield self._findings(path, result, keep_maps)
+
+    def _findings(self, path: Path, result: InputError | Prediction, keep_maps: bool) -> Findings:
         findings = partial(
             Findings, image=str(path), model=self.model.identity, eye=eye_from_name(path)
         )
         if isinstance(result, InputError):
             return findings(status="error", message=str(result))
         reason = result.quality.reason()
+        farthest = self.model.manifest.farthest
+        if reason is None and farthest is not None and result.distance > farthest:
+            reason = "it does not look like a colour fundus photograph"
         if reason is not None:
             return findings(status="ungradable", message=f"Not graded: {reason}.")
         values = calibrated(result.logits[None], self.model.manifest.calibration)[0]
         probabilities = {label: float(v) for label, v in zip(LABELS, values, strict=True)}
-        positive = positive_labels(probabilities, self._thresholds)
-        return findings(status="ok", probabilities=probabilities, positive=positive)
+        positive = positive_labels(probabilities, self.thresholds)
+        maps = result.maps if keep_maps else None
+        return findings(status="ok", probabilities=probabilities, positive=positive, maps=maps)

@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from .labels import BY_KEY, DISEASES, LABELS
 
 #: Said once by every output.
@@ -24,7 +26,7 @@ class Findings:
     status: 'ok', 'ungradable' or 'error'. probabilities: calibrated, per label (0 to 1).
     positive: the diseases at or above their threshold; ['normal'] if there is none and 'normal'
     reaches its own. eye: 'left', 'right' or None; it comes from the file's name and is no more
-    certain than that.
+    certain than that. maps: class activation maps [L, h, w], where they were asked for.
     """
 
     image: str
@@ -34,6 +36,7 @@ class Findings:
     positive: list[str] = field(default_factory=list)
     message: str | None = None
     eye: str | None = None
+    maps: np.ndarray | None = field(default=None, compare=False, repr=False)
 
     @property
     def diseases(self) -> list[str]:

@@ -3,9 +3,135 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
+
+from .labels import DISEASES, LABELS
+
+#: Equal-width bins of the expected calibration error (Guo et al. 2017, arXiv 1706.04599).
+ECE_BINS = 10
+FIGURES = (
+    "auc",
+    "average_precision",
+    "sensitivity",
+    "specificity",
+    "f1",
+    "kappa",
+    "brier",
+    "ece",
+)
+
+
+def expected_calibration_error(actual: np.ndarray, probability: np.ndarray) -> float:
+    """Mean gap between probability and frequency over ten equal-width bins, weighted by size."""
+    bins = np.minimum((probability * ECE_BINS).astype(int), ECE_BINS - 1)
+    gap = 0.0
+    for index in range(ECE_BINS):
+        inside = bins == index
+        if inside.any():
+            gap += abs(actual[inside].mean() - probability[inside].mean()) * inside.mean()
+    return float(gap)
+
+
+def label_figures(
+    actual: np.ndarray, probability: np.ndarray, threshold: float
+) -> dict[str, float | None]:
+    """Return all figures of one label: actual [N] 0 or 1, probability [N], positive from threshold.
+
+    Figures that need both positives and negatives are None where one is missing.
+    """
+    from sklearn.metrics import (
+        average_precision_score,
+        brier_score_loss,
+        cohen_kappa_score,
+        f1_score,
+        roc_auc_score,
+    )
+
+    positive, negative = int(actual.sum()), int((1 - actual).sum())
+    called = (probability >= threshold).astype(int)
+    both = positive > 0 and negative > 0
+    return {
+        "auc": float(roc_auc_score(actual, probability)) if both else None,
+        "average_precision": (
+            float(average_precision_score(actual, probability)) if positive else None
+        ),
+        "sensitivity": float(called[actual == 1].mean()) if positive else None,
+        "specificity": float(1 - called[actual == 0].mean()) if negative else None,
+        "f1": float(f1_score(actual, called, zero_division=0.0)) if positive else None,
+        "kappa": float(cohen_kappa_score(actual, called)) if both else None,
+        "brier": float(brier_score_loss(actual, probability)) if actual.size else None,
+        "ece": expected_calibration_error(actual, probability) if actual.size else None,
+    }
+
+
+def all_figures(
+    truth: np.ndarray, probability: np.ndarray, thresholds: dict[str, float]
+) -> dict[str, Any]:
+    """Return the figures of every label, their means over the five diseases, and ODIR's score.
+
+    truth: [N, L], 0 or 1, NaN where unknown. probability: [N, L].
+    """
+    each = {}
+    for column, label in enumerate(LABELS):
+        known = ~np.isnan(truth[:, column])
+        each[label] = label_figures(
+            truth[known, column].astype(int), probability[known, column], thresholds[label]
+        )
+    macro = {name: mean_defined([each[d][name] for d in DISEASES]) for name in FIGURES}
+    return {"labels": each, "macro": macro, "odir": _odir_score(truth, probability, thresholds)}
+
+
+def _odir_score(
+    truth: np.ndarray, probability: np.ndarray, thresholds: dict[str, float]
+) -> float | None:
+    """The ODIR-2019 challenge's score: mean of kappa, F1 and AUC over all labels taken as one."""
+    from sklearn.metrics import cohen_kappa_score, f1_score, roc_auc_score
+
+    limits = np.array([thresholds[label] for label in LABELS])
+    known = ~np.isnan(truth)
+    actual, score = truth[known].astype(int), probability[known]
+    called = (probability >= limits)[known].astype(int)
+    if not 0 < actual.sum() < actual.size:
+        return None
+    parts = (
+        cohen_kappa_score(actual, called),
+        f1_score(actual, called),
+        roc_auc_score(actual, score),
+    )
+    return float(np.mean(parts))
+
+
+def bootstrap(
+    patients: Sequence[str],
+    compute: Callable[[np.ndarray], dict[str, Any]],
+    rounds: int = 500,
+    seed: int = 0,
+) -> list[dict[str, Any]]:
+    """Compute figures on `rounds` resamples of patients (with replacement, all their pictures).
+
+    compute: takes row numbers and returns figures.
+    """
+    rng = np.random.default_rng(seed)
+    rows: dict[str, list[int]] = {}
+    for row, patient in enumerate(patients):
+        rows.setdefault(patient, []).append(row)
+    groups = [np.array(group) for group in rows.values()]
+    results = []
+    for _ in range(rounds):
+        drawn = rng.integers(0, len(groups), len(groups))
+        results.append(compute(np.concatenate([groups[i] for i in drawn])))
+    return results
+
+
+def interval(values: Sequence[float | None]) -> list[float] | None:
+    """Return the 95 % percentile interval of the values that are defined, or None."""
+    numbers = [float(v) for v in values if v is not None and not math.isnan(v)]
+    if len(numbers) < 2:
+        return None
+    return [float(np.percentile(numbers, 2.5)), float(np.percentile(numbers, 97.5))]
 
 
 def auc_per_label(
@@ -27,7 +153,7 @@ def auc_per_label(
     return result
 
 
-def mean_defined(values: list[Any]) -> float:
+def mean_defined(values: Sequence[Any]) -> float:
     """Mean of the values that are numbers; NaN if there is none."""
     numbers = [float(v) for v in values if v is not None and not math.isnan(float(v))]
     return sum(numbers) / len(numbers) if numbers else math.nan

@@ -79,31 +79,33 @@ def _results(manifest: Manifest) -> str:
     metrics = manifest.metrics
     if not metrics:
         return ""
+    spans = metrics["intervals"]
+    away = metrics["turned_away"]
+    auc = _figure(metrics["macro"]["auc"], spans["macro"]["auc"])
     lines = [
         "## How well it does\n",
         f"On the {metrics['photographs']} photographs of {metrics['patients']} {metrics['part']} "
-        f"patients, through `encoder.onnx`. Macro AUC over the five diseases: "
-        f"{_figure(metrics['macro_auc'])}{_interval(metrics.get('macro_auc_interval'))}.\n",
-        "| condition | AUC | threshold |",
-        "| --- | --- | --- |",
+        f"patients that could be graded ({away['ungradable']} were turned away), through "
+        "`encoder.onnx`; in brackets 95 % bootstrap intervals over patients.\n",
+        f"**Macro AUC over the five diseases: {auc}**; ODIR score {_figure(metrics['odir'])}.\n",
+        "| condition | AUC | sensitivity | specificity | threshold | calibration error |",
+        "| --- | --- | --- | --- | --- | --- |",
     ]
     for label in LABELS:
-        interval = metrics.get("auc_interval", {}).get(label)
+        figures, span = metrics["labels"][label], spans["labels"][label]
         threshold = manifest.calibration.get(label, Calibration()).threshold
-        lines.append(
-            f"| {BY_KEY[label].name} | {_figure(metrics['auc'][label])}{_interval(interval)} | "
-            f"{threshold:.3f} |"
-        )
+        cells = [_figure(figures[n], span[n]) for n in ("auc", "sensitivity", "specificity")]
+        cells += [f"{threshold:.3f}", _figure(figures["ece"], span["ece"])]
+        lines.append(f"| {BY_KEY[label].name} | {' | '.join(cells)} |")
     lines.append(
         f"\nProbabilities are Platt-scaled and thresholds set at a sensitivity of "
-        f"{manifest.operating_point:.2f}, both on the validation patients.\n"
+        f"{manifest.operating_point:.2f}, both on the validation patients. The figures come from "
+        f"`ophglm evaluate MODEL DATA --part {metrics['part']}`.\n"
     )
     return "\n".join(lines)
 
 
-def _figure(value: float | None) -> str:
-    return "-" if value is None else f"{value:.3f}"
-
-
-def _interval(value: list[float] | None) -> str:
-    return f" ({value[0]:.3f} to {value[1]:.3f})" if value else ""
+def _figure(value: float | None, span: list[float] | None = None) -> str:
+    if value is None:
+        return "-"
+    return f"{value:.3f}" + (f" ({span[0]:.3f} to {span[1]:.3f})" if span else "")

@@ -49,13 +49,18 @@ class Calibration:
 
 @dataclass
 class Manifest:
-    """The contents of `ophglm.json`."""
+    """The contents of `ophglm.json`.
+
+    farthest: the encoder's distance from which a picture is no fundus photograph of the training's
+    kind; None where the gate was not fitted.
+    """
 
     name: str
     encoder: EncoderInfo
     labels: list[str] = field(default_factory=lambda: list(LABELS))
     calibration: dict[str, Calibration] = field(default_factory=dict)
     operating_point: float = 0.85
+    farthest: float | None = None
     llm: dict[str, str] = field(default_factory=dict)
     training: dict[str, Any] = field(default_factory=dict)
     metrics: dict[str, Any] = field(default_factory=dict)

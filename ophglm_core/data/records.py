@@ -7,6 +7,8 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import numpy as np
+
 from ..errors import InputError
 from ..images import find_images
 from ..labels import CONDITIONS, LABELS, canonical
@@ -219,3 +221,9 @@ def count_labels(records: Iterable[Record]) -> dict[str, int]:
     """Count how many records show each label."""
     records = list(records)
     return {c.key: sum(r.labels.get(c.key, 0) for r in records) for c in CONDITIONS}
+
+
+def label_matrix(records: list[Record]) -> np.ndarray:
+    """float32 [N, L]: 0, 1, or NaN where a record does not say."""
+    rows = [[r.labels.get(label, np.nan) for label in LABELS] for r in records]
+    return np.array(rows, dtype=np.float32).reshape(len(records), len(LABELS))

@@ -64,7 +64,7 @@ def export_onnx(encoder: ImageEncoder, size: int, path: Path) -> None:
         (torch.rand(2, 3, size, size),),
         str(path),
         input_names=["pixels"],
-        output_names=["logits", "maps", "features"],
+        output_names=list(EncoderSession.OUTPUTS),
         dynamic_shapes={"pixels": {0: torch.export.Dim("batch")}},
         dynamo=True,
         external_data=False,

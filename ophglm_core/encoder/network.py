@@ -44,6 +44,7 @@ class ImageEncoder(nn.Module):
         self.classifier = nn.Linear(self.features, labels)
         nn.init.trunc_normal_(self.classifier.weight, std=0.02)
         nn.init.zeros_(self.classifier.bias)
+        self.gate = OutlierGate(self.features)
         config = backbone.pretrained_cfg
         self.register_buffer("mean", torch.tensor(config["mean"]).view(1, 3, 1, 1))
         self.register_buffer("std", torch.tensor(config["std"]).view(1, 3, 1, 1))
@@ -60,6 +61,49 @@ class ImageEncoder(nn.Module):
         return logits
 
 
+class OutlierGate(nn.Module):
+    """How far a picture's features lie from those of the photographs the encoder was trained on.
+
+    The negative log-likelihood of the pooled, normed features under probabilistic PCA (Tipping and
+    Bishop 1999) without its constant, per dimension: about 1 for a photograph of the training's
+    kind, and several times that for a face, a document or an X-ray. Unfitted, it gives 0.
+    """
+
+    mean: Tensor
+    basis: Tensor
+    gain: Tensor
+    rest: Tensor
+
+    def __init__(self, features: int, components: int = 48):
+        super().__init__()
+        self.register_buffer("mean", torch.zeros(features))
+        self.register_buffer("basis", torch.zeros(features, components))
+        self.register_buffer("gain", torch.zeros(components))
+        self.register_buffer("rest", torch.zeros(1))
+
+    def fit(self, features: Tensor) -> None:
+        """Fit to pooled, normed features [N, C] of photographs of the training's kind."""
+        from sklearn.decomposition import PCA
+
+        components = min(self.gain.numel(), len(features) - 1)
+        pca = PCA(components, svd_solver="full").fit(features.double().numpy())
+        count = self.mean.numel()
+        self.mean.copy_(torch.from_numpy(pca.mean_))
+        self.basis.zero_()
+        self.basis[:, :components] = torch.from_numpy(pca.components_.T)
+        self.gain.zero_()
+        self.gain[:components] = torch.from_numpy(1 / pca.explained_variance_ / count)
+        self.rest.fill_(1 / max(float(pca.noise_variance_), 1e-6) / count)
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Pooled, normed features [B, C] -> distances [B]."""
+        offset = features - self.mean
+        inside = offset @ self.basis  # [B, D]
+        outside = offset.square().sum(1) - inside.square().sum(1)
+        distance: Tensor = (inside.square() * self.gain).sum(1) + outside * self.rest
+        return distance
+
+
 class ExportedEncoder(nn.Module):
     """The form in which the encoder is exported: all that the local runtime needs, in one pass."""
 
@@ -67,19 +111,21 @@ class ExportedEncoder(nn.Module):
         super().__init__()
         self.encoder = encoder
 
-    def forward(self, pixels: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """RGB [B, 3, H, W] in 0..1 -> logits [B, L], maps [B, L, h, w], features [B, C, h, w].
+    def forward(self, pixels: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """RGB [B, 3, H, W] in 0..1 -> logits [B, L], maps [B, L, h, w], features [B, C, h, w]
+        and the gate's distances [B].
 
         The mean of a map over places, plus the head's bias, is the label's logit.
         """
         head = self.encoder
         features = head.feature_map(pixels)  # [B, C, h, w]
         pooled = features.mean(dim=(2, 3))  # [B, C]
-        logits = head.classifier(head.norm(pooled))  # [B, L]
+        normed = head.norm(pooled)  # [B, C]
+        logits = head.classifier(normed)  # [B, L]
         centre = pooled.mean(dim=1)[:, None, None, None]
         spread = (pooled.var(dim=1, unbiased=False) + head.norm.eps).sqrt()[:, None, None, None]
         weight = head.classifier.weight * head.norm.weight  # [L, C]
         offset = (head.classifier.weight * head.norm.bias).sum(1)[None, :, None, None]
         places = ((features - centre) / spread).flatten(2)  # [B, C, h*w]
         maps = torch.matmul(weight, places).unflatten(2, features.shape[2:]) + offset
-        return logits, maps, features
+        return logits, maps, features, head.gate(normed)

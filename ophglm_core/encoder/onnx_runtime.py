@@ -13,15 +13,19 @@ from ..errors import UsageError
 
 @dataclass(frozen=True)
 class EncoderOutput:
-    """logits [B, L], class activation maps [B, L, h, w] and features [B, C, h, w], all float32."""
+    """logits [B, L], class activation maps [B, L, h, w], features [B, C, h, w] and distances from
+    the training's photographs [B], all float32."""
 
     logits: np.ndarray
     maps: np.ndarray
     features: np.ndarray
+    distance: np.ndarray
 
 
 class EncoderSession:
     """An exported encoder, ready to run. Raises UsageError if the file cannot be loaded."""
+
+    OUTPUTS = ("logits", "maps", "features", "distance")
 
     def __init__(self, path: Path, threads: int = 0):
         options = onnxruntime.SessionOptions()
@@ -37,7 +41,4 @@ class EncoderSession:
 
     def run(self, pixels: np.ndarray) -> EncoderOutput:
         """Run RGB float32 [B, 3, H, W] in 0..1."""
-        logits, maps, features = self._session.run(
-            ["logits", "maps", "features"], {"pixels": pixels}
-        )
-        return EncoderOutput(logits, maps, features)
+        return EncoderOutput(*self._session.run(list(self.OUTPUTS), {"pixels": pixels}))

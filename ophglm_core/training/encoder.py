@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from ..data.records import Record
+from ..data.records import Record, label_matrix
 from ..encoder.network import ImageEncoder
 from ..labels import DISEASES, LABELS
 from ..metrics import auc_per_label, mean_defined
@@ -128,12 +128,6 @@ def masked_loss(logits: Tensor, truth: Tensor, positive_weight: Tensor) -> Tenso
         logits, target, pos_weight=positive_weight, reduction="none"
     )
     return (loss * known).sum() / known.sum().clamp_min(1)
-
-
-def label_matrix(records: list[Record]) -> np.ndarray:
-    """float32 [N, L]: 0, 1, or NaN where a record does not say."""
-    rows = [[r.labels.get(label, np.nan) for label in LABELS] for r in records]
-    return np.array(rows, dtype=np.float32).reshape(len(records), len(LABELS))
 
 
 def _positive_weights(truth: np.ndarray) -> np.ndarray:

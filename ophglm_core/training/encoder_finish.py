@@ -1,19 +1,24 @@
-"""What follows the training of an encoder: export, calibration, measurement, model card."""
+"""What follows the training of an encoder: gate, export, calibration, measurement, model card."""
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import torch
+from torch import Tensor
 
 from .. import calibration
-from ..classify import EncoderPredictor
-from ..data.records import Record
+from ..classify import Classifier, EncoderPredictor, Prediction
+from ..data.records import Record, label_matrix
 from ..encoder.export import write_encoder
 from ..encoder.network import ImageEncoder
-from ..labels import DISEASES, LABELS
+from ..errors import InputError
+from ..evaluation import evaluate
+from ..images import load_crop
+from ..labels import LABELS
 from ..llm.source import default_llm
-from ..metrics import auc_per_label, mean_defined
 from ..modelcard import write_card
 from ..modelfolder import (
     ENCODER_ONNX,
@@ -21,13 +26,19 @@ from ..modelfolder import (
     MANIFEST,
     EncoderInfo,
     Manifest,
+    ModelFolder,
     file_sha256,
     written_folder,
 )
-from .encoder import label_matrix
+from .augment import to_pixels
 
 if TYPE_CHECKING:
     from .encoder_run import EncoderOptions
+
+#: Photographs that the gate is fitted to: more change nothing, and from fewer it cannot be fitted.
+_GATE_PHOTOGRAPHS, _GATE_FEWEST = 3000, 1000
+#: The gate lets all but this share of the validation photographs pass, and some distance more.
+_GATE_SHARE, _GATE_MARGIN = 0.005, 1.1
 
 
 def finish(
@@ -38,23 +49,20 @@ def finish(
 ) -> None:
     """Write the model folder `options.out`.
 
-    Calibration and thresholds come from the validation patients, the figures from the test
-    patients (or from validation where the split has no test part), both through the exported
-    ONNX file, as the user will run it.
+    Calibration, thresholds and the gate's limit come from the validation patients, the figures
+    from the test patients (or from validation where the split has no test part), both through the
+    exported ONNX file, as the user will run it.
     """
+    chosen = parts["train"][:: max(1, len(parts["train"]) // _GATE_PHOTOGRAPHS)]
+    gated = len(chosen) >= _GATE_FEWEST
+    if gated:
+        encoder.gate.fit(_features(encoder, [r.image for r in chosen], options.size))
     with written_folder(options.out) as folder:
         difference = write_encoder(encoder, options.size, folder)
         predictor = EncoderPredictor(folder / ENCODER_ONNX, options.size)
-        logits = {
-            part: predictor.logits([r.image for r in parts[part]])
-            for part in ("validation", "test")
-        }
-        truth = {part: label_matrix(parts[part]) for part in ("validation", "test")}
-        for part in truth:  # a picture that cannot be read judges nothing
-            truth[part][np.isnan(logits[part]).any(axis=1)] = np.nan
-        fitted = calibration.fit(logits["validation"], truth["validation"], options.operating_point)
-        judged = "test" if parts["test"] else "validation"
-        auc = auc_per_label(truth[judged], logits[judged], LABELS)
+        logits, distance = _predict(predictor, parts["validation"])
+        truth = label_matrix(parts["validation"])
+        truth[np.isnan(logits).any(axis=1)] = np.nan  # unreadable: judges nothing
         manifest = Manifest(
             name=options.out.name,
             encoder=EncoderInfo(
@@ -63,18 +71,47 @@ def finish(
                 encoder.features,
                 file_sha256(folder / ENCODER_WEIGHTS),
             ),
-            calibration=fitted,
+            calibration=calibration.fit(logits, truth, options.operating_point),
             operating_point=options.operating_point,
+            farthest=_limit(distance) if gated else None,
             llm=default_llm(),
             training=training,
-            metrics={
-                "part": judged,
-                "photographs": len(parts[judged]),
-                "patients": len({r.patient for r in parts[judged]}),
-                "macro_auc": mean_defined([auc[label] for label in DISEASES]),
-                "auc": auc,
-                "onnx_difference": difference,
-            },
         )
+        judged = "test" if parts["test"] else "validation"
+        classifier = Classifier(ModelFolder(folder, manifest))
+        figures = evaluate(classifier, parts[judged]).figures
+        manifest.metrics = {"part": judged, "onnx_difference": difference, **figures}
         (folder / MANIFEST).write_text(manifest.to_json(), encoding="utf-8")
         write_card(folder, manifest)
+
+
+def _limit(distance: np.ndarray) -> float:
+    return round(float(np.nanquantile(distance, 1 - _GATE_SHARE)) * _GATE_MARGIN, 4)
+
+
+@torch.no_grad()
+def _features(encoder: ImageEncoder, paths: list[Path], size: int, batch: int = 32) -> Tensor:
+    """Pooled, normed features [N, C] of the photographs that can be read."""
+    encoder.eval()
+    rows = []
+    for start in range(0, len(paths), batch):
+        crops = []
+        for path in paths[start : start + batch]:
+            try:
+                crops.append(torch.from_numpy(load_crop(path, size)))
+            except InputError:
+                continue
+        if crops:
+            pooled = encoder.feature_map(to_pixels(torch.stack(crops))).mean(dim=(2, 3))
+            rows.append(encoder.norm(pooled))
+    return torch.cat(rows)
+
+
+def _predict(predictor: EncoderPredictor, records: list[Record]) -> tuple[np.ndarray, np.ndarray]:
+    """Logits [N, L] and distances [N], NaN where a picture cannot be read."""
+    logits = np.full((len(records), len(LABELS)), np.nan, dtype=np.float32)
+    distance = np.full(len(records), np.nan, dtype=np.float32)
+    for row, (_, result) in enumerate(predictor.stream(r.image for r in records)):
+        if isinstance(result, Prediction):
+            logits[row], distance[row] = result.logits, result.distance
+    return logits, distance

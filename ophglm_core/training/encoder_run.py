@@ -32,6 +32,7 @@ class EncoderOptions:
     architecture: str = "convnext_atto"
     size: int = 224
     pretrained: bool = False
+    start: Path | None = None
     teacher: Path | None = None
     split: Split = field(default_factory=Split)
     operating_point: float = 0.85
@@ -70,9 +71,19 @@ def train_encoder(options: EncoderOptions, schedule: Schedule, listener: Listene
     torch.manual_seed(schedule.seed)
     encoder = ImageEncoder(options.architecture)
     origin = "random"
-    if options.pretrained:
-        origin = load_imagenet_weights(encoder)
-    _start_head(encoder, parts["train"])
+    if options.start is not None:
+        given = load_encoder(open_model(options.start))
+        if given.architecture != options.architecture:
+            raise UsageError(
+                f"{options.start} holds a {given.architecture}; give --architecture "
+                f"{given.architecture} to go on from it."
+            )
+        encoder.load_state_dict(given.state_dict())
+        origin = options.start.name
+    else:
+        if options.pretrained:
+            origin = load_imagenet_weights(encoder)
+        _start_head(encoder, parts["train"])
     folder = state_folder(options.out)
     teacher = None
     if options.teacher is not None:
@@ -80,16 +91,18 @@ def train_encoder(options: EncoderOptions, schedule: Schedule, listener: Listene
         teacher = Teacher(
             load_encoder(source), source.manifest.encoder.input_size, accelerator.device
         )
-    stage = EncoderStage(
-        encoder,
-        parts["train"],
-        parts["validation"],
-        options.size,
-        folder,
-        accelerator.device,
-        teacher,
-    )
-    with accelerator.main_process_first():
+    if not accelerator.is_main_process:
+        listener = Listener(lambda *_: None, lambda _: None, lambda _: None)
+    with accelerator.main_process_first():  # the others find the crops decoded
+        stage = EncoderStage(
+            encoder,
+            parts["train"],
+            parts["validation"],
+            options.size,
+            folder,
+            accelerator.device,
+            teacher,
+        )
         for path, sentence in stage.prepare(listener.decoding).items():
             listener.remark(f"Left out: {sentence or path}")
     if not stage.samples:
@@ -100,6 +113,7 @@ def train_encoder(options: EncoderOptions, schedule: Schedule, listener: Listene
         "architecture": options.architecture,
         "size": options.size,
         "pretrained": options.pretrained,
+        "start": str(options.start) if options.start else None,
         "teacher": str(options.teacher) if options.teacher else None,
         "split": options.split.to_json(),
     }

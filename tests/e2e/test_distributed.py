@@ -1,0 +1,36 @@
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+from .conftest import OPHGLM
+from .test_train_encoder import three_hundred
+
+__all__ = ["three_hundred"]
+
+
+def losses(text: str) -> list[float]:
+    return [float(value) for value in re.findall(r"^epoch \d+/\d+, loss ([\d.]+)", text, re.M)]
+
+
+def test_two_processes_learn_as_one(three_hundred: Path, tmp_path: Path) -> None:
+    """torchrun on gloo: the same command, the same global batch, the same loss curve."""
+    options = ["train-encoder", str(three_hundred), "--epochs", "3", "--size", "64"]
+    options += ["--batch", "16", "--precision", "no"]
+    one = subprocess.run(
+        [str(OPHGLM), *options, "--out", str(tmp_path / "one")], capture_output=True, text=True
+    )
+    assert one.returncode == 0, one.stderr
+    torchrun = Path(sys.executable).with_name("torchrun")
+    launcher = [str(torchrun), "--nproc-per-node=2", "--master-port=29517", str(OPHGLM)]
+    two = subprocess.run(
+        [*launcher, *options, "--out", str(tmp_path / "two")], capture_output=True, text=True
+    )
+    assert two.returncode == 0, two.stderr
+    assert (tmp_path / "two" / "encoder.onnx").exists()
+    alone, together = losses(one.stderr), losses(two.stderr)
+    assert len(alone) == len(together) == 3  # and so only one process speaks
+    for a, b in zip(alone, together, strict=True):
+        assert abs(a - b) < 0.05 * a, (alone, together)

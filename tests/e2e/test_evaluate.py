@@ -1,0 +1,113 @@
+from __future__ import annotations
+
+import csv
+import io
+import json
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from sklearn.metrics import average_precision_score, cohen_kappa_score, f1_score, roc_auc_score
+
+from ophglm_core.data.records import read_records
+from ophglm_core.data.split import Split
+from ophglm_core.labels import LABELS
+from ophglm_core.modelfolder import ModelFolder
+
+from .conftest import Run
+
+
+@pytest.fixture(scope="module")
+def test_part(odir: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """300 photographs of patients that the bundled model never saw, as a set of its own."""
+    records = Split().parts(read_records(odir))["test"][:300]
+    folder = tmp_path_factory.mktemp("held out")
+    with (folder / "labels.csv").open("w", encoding="utf-8", newline="") as stream:
+        writer = csv.writer(stream)
+        writer.writerow(["image", "patient", *LABELS])
+        for r in records:
+            (folder / r.image.name).symlink_to(r.image)
+            writer.writerow([r.image.name, r.patient, *(r.labels[k] for k in LABELS)])
+    return folder
+
+
+def test_figures_are_scikit_learn_s_on_the_csv(
+    ophglm: Run, test_part: Path, bundled: ModelFolder, tmp_path: Path
+) -> None:
+    report = tmp_path / "report.html"
+    arguments = ["evaluate", bundled.path, test_part, "--json", "--rounds", "20"]
+    result = ophglm(*arguments, "--report", report)
+    assert result.returncode == 0, result.stderr
+    figures = json.loads(result.stdout)
+    rows = csv.DictReader(io.StringIO(ophglm("classify", test_part).stdout))
+    truth = {r.image.name: r.labels for r in read_records(test_part)}
+    judged = [r for r in rows if r["status"] == "ok"]
+    assert figures["photographs"] == len(judged)
+    for label in LABELS:
+        actual = np.array([truth[Path(r["image"]).name][label] for r in judged])
+        score = np.array([float(r[label]) for r in judged])
+        called = (score >= bundled.manifest.calibration[label].threshold).astype(int)
+        got = figures["labels"][label]
+        # The CSV has four decimals, so a tie or a threshold can fall otherwise now and then.
+        assert got["auc"] == pytest.approx(roc_auc_score(actual, score), abs=2e-3)
+        assert got["average_precision"] == pytest.approx(
+            average_precision_score(actual, score), abs=1e-2
+        )
+        assert got["f1"] == pytest.approx(f1_score(actual, called), abs=1e-2)
+        assert got["kappa"] == pytest.approx(cohen_kappa_score(actual, called), abs=1e-2)
+        assert got["sensitivity"] == pytest.approx(called[actual == 1].mean(), abs=1e-2)
+        low, high = figures["intervals"]["labels"][label]["auc"]
+        assert low <= got["auc"] <= high
+        assert figures["confusion"][label]["of"] == actual.sum()
+    check_report(report.read_text(encoding="utf-8"))
+
+
+def check_report(text: str) -> None:
+    """The page stands alone: every picture is inside, and nothing is fetched."""
+    assert text.startswith("<!doctype html>")
+    assert text.count("data:image/png;base64,") == 1
+    assert text.count("data:image/jpeg;base64,") > 3
+    assert not re.search(r"(src|href)='?(http|/|\.)", text)
+    for words in ("diabetic retinopathy", "ODIR score", "not a diagnosis"):
+        assert words in text
+
+
+def test_terminal_output_and_part(ophglm: Run, test_part: Path, bundled: ModelFolder) -> None:
+    result = ophglm("evaluate", bundled.path, test_part, "--part", "test", "--rounds", "2")
+    assert result.returncode == 0, result.stderr
+    assert "AUC mean of the five diseases" in result.stdout
+    assert "kappa" in result.stdout
+    result = ophglm("evaluate", bundled.path, test_part, "--part", "train")
+    assert result.returncode == 1
+    assert "is in part train" in result.stderr
+    assert ophglm("evaluate", bundled.path, test_part, "--part", "most").returncode == 2
+
+
+def test_training_data_is_warned_of(ophglm: Run, odir: Path, bundled: ModelFolder) -> None:
+    result = ophglm("evaluate", bundled.path, odir, "--part", "validation", "--rounds", "2")
+    assert "trained on" not in result.stderr
+    assert "patients" in result.stdout
+
+
+def test_heatmaps_are_written_beside_their_folders(
+    ophglm: Run, test_part: Path, tmp_path: Path
+) -> None:
+    folder = tmp_path / "pictures"
+    (folder / "sub").mkdir(parents=True)
+    chosen = [r for r in read_records(test_part) if r.labels["dr"] or r.labels["myopia"]][:12]
+    for record in chosen:
+        (folder / "sub" / record.image.name).symlink_to(record.image.resolve())
+    maps = tmp_path / "maps"
+    result = ophglm("classify", folder, "--format", "jsonl", "--heatmaps", maps)
+    assert result.returncode == 0, result.stderr
+    expected = set()
+    for line in result.stdout.splitlines():
+        row = json.loads(line)
+        name = Path(row["image"]).name
+        expected |= {f"{name}.{d}.jpg" for d in row["positive"] if d != "normal"}
+    assert expected
+    assert {p.name for p in (maps / "sub").iterdir()} == expected
+    with Image.open(maps / "sub" / min(expected)) as picture:
+        assert picture.size == (512, 512)
