@@ -14,7 +14,8 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from . import knowledge
-from .findings import Findings, describe
+from .errors import UsageError
+from .findings import Findings, describe, percent
 from .labels import BY_KEY, DISEASES
 from .safety import Guard, named_conditions, red_flags
 
@@ -156,13 +157,13 @@ class Conversation:
             condition = BY_KEY[label]
             if language == "zh":
                 sentences.append(
-                    f"{condition.name_zh}未达到阈值（模型概率{highest * 100:.0f}%），"
+                    f"{condition.name_zh}未达到阈值（模型概率{percent(highest, 'zh')}），"
                     "但仅凭照片不能排除。"
                 )
             else:
                 sentences.append(
-                    f"It did not reach the threshold for {condition.name} "
-                    f"(model probability {highest * 100:.0f}%), which does not exclude it."
+                    f"The classifier's probability of {condition.name} ({percent(highest)}) is "
+                    "below its threshold, which does not exclude it."
                 )
         return sentences
 
@@ -175,7 +176,6 @@ class Conversation:
         language: str,
     ) -> Iterator[Part]:
         """Let the model explain what `parts` have said, and show what passes the guard."""
-        start = len(self.model.tokens)
         # A small model that is given two conditions' facts mixes them.
         told = [fact.text(language) for fact in (facts[:1] if self.small else facts)]
         content = question
@@ -213,10 +213,13 @@ class Conversation:
                 self._messages.append({"role": "assistant", "content": " ".join(answer)})
             else:
                 self._messages.pop()
-                self.model.rewind(start)
+                self.model.rewind(0)  # what is shared is not computed again all the same
 
     def _open_turn(self, content: str) -> None:
-        """Put the user's turn, and the opening of the answer, at the end of the context."""
+        """Put the user's turn, and the opening of the answer, at the end of the context.
+
+        Raises UsageError if the turn alone does not fit.
+        """
         before = self.model.render(self._messages, answer_next=False)
         self._messages.append({"role": "user", "content": content})
         prompt = self.model.render(self._messages, answer_next=True)
@@ -230,6 +233,9 @@ class Conversation:
         while self.model.count(prompt) > room and len(self._messages) > 3:
             del self._messages[1:3]  # the oldest turn makes room
             prompt = self.model.render(self._messages, answer_next=True)
+        if self.model.count(prompt) > room:
+            self._messages.pop()
+            raise UsageError("The question is too long for the language model; ask a shorter one.")
         self.model.rewind(0)
         self.model.feed(prompt)
 

@@ -87,10 +87,18 @@ def test_a_long_conversation_forgets_its_oldest_turns_and_goes_on() -> None:
     session.close()
 
 
+def test_a_question_that_does_not_fit_is_refused_and_the_next_is_answered(
+    talk: Conversation,
+) -> None:
+    with pytest.raises(UsageError, match="too long"):
+        answer(talk, "Is there more to say of the eye? " * 900)
+    assert answer(talk, "What causes it?")
+
+
 def test_disease_that_was_asked_about_is_said_to_be_not_found(talk: Conversation) -> None:
     parts = answer(talk, "Does this eye have glaucoma?")
     seen = text(parts, "seen")
-    assert "did not reach the threshold for glaucoma" in seen
+    assert "probability of glaucoma (2%) is below its threshold" in seen
     assert "does not exclude" in seen
     assert "glaucoma" not in text(parts, "explained")
 

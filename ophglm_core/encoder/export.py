@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import tempfile
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
 import torch
 from onnx import TensorProto, helper, numpy_helper
+from onnxscript.optimizer import fold_constants, remove_unused_nodes
 from safetensors.torch import load_file, save_file
 
 from ..errors import UsageError
@@ -46,6 +48,7 @@ def write_encoder(encoder: ImageEncoder, size: int, folder: Path) -> float:
         raw = Path(scratch) / "raw.onnx"
         export_onnx(encoder, size, raw)
         graph = onnx.load(raw)
+    _strip(graph)
     _store_half(graph)
     onnx.save(graph, folder / ENCODER_ONNX)
     difference = compare_runtimes(encoder, folder / ENCODER_ONNX, size)
@@ -59,18 +62,21 @@ def write_encoder(encoder: ImageEncoder, size: int, folder: Path) -> float:
 
 def export_onnx(encoder: ImageEncoder, size: int, path: Path) -> None:
     """Export the encoder as it runs locally, with the batch as its only free dimension."""
-    torch.onnx.export(
+    program: Any = torch.onnx.export(
         ExportedEncoder(encoder).eval(),
         (torch.rand(2, 3, size, size),),
-        str(path),
         input_names=["pixels"],
         output_names=list(EncoderSession.OUTPUTS),
         dynamic_shapes={"pixels": {0: torch.export.Dim("batch")}},
         dynamo=True,
-        external_data=False,
         optimize=False,
         verbose=False,
     )
+    # The exporter's own optimiser would also fold batch norms into weights that are then no longer
+    # those of the safetensors file; small constants alone make ONNX Runtime three times faster.
+    fold_constants(program.model, input_size_limit=1024, output_size_limit=1024)
+    remove_unused_nodes(program.model)
+    program.save(str(path), external_data=False)
 
 
 def compare_runtimes(encoder: ImageEncoder, onnx_path: Path, size: int) -> float:
@@ -94,6 +100,14 @@ def _half(value: torch.Tensor) -> torch.Tensor:
     if not torch.isfinite(half).all():
         raise UsageError("A weight is too large for fp16; train with more weight decay.")
     return half
+
+
+def _strip(model: onnx.ModelProto) -> None:
+    """Take out stack traces and other notes of the exporter, a seventh of the file."""
+    del model.graph.value_info[:]
+    for node in model.graph.node:
+        del node.metadata_props[:]
+        node.doc_string = ""
 
 
 def _store_half(model: onnx.ModelProto) -> None:
