@@ -44,6 +44,7 @@ def write_encoder(encoder: ImageEncoder, size: int, folder: Path) -> float:
         {k: v.float() if v.is_floating_point() else v for k, v in state.items()}
     )
     save_file(state, folder / ENCODER_WEIGHTS)
+    (folder / ENCODER_WEIGHTS).chmod(0o644)  # safetensors keeps it to the user
     with tempfile.TemporaryDirectory() as scratch:
         raw = Path(scratch) / "raw.onnx"
         export_onnx(encoder, size, raw)

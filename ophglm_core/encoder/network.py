@@ -74,7 +74,7 @@ class OutlierGate(nn.Module):
     gain: Tensor
     rest: Tensor
 
-    def __init__(self, features: int, components: int = 48):
+    def __init__(self, features: int, components: int = 96):
         super().__init__()
         self.register_buffer("mean", torch.zeros(features))
         self.register_buffer("basis", torch.zeros(features, components))

@@ -37,8 +37,8 @@ if TYPE_CHECKING:
 
 #: Photographs that the gate is fitted to: more change nothing, and from fewer it cannot be fitted.
 _GATE_PHOTOGRAPHS, _GATE_FEWEST = 3000, 1000
-#: The gate lets all but this share of the validation photographs pass, and some distance more.
-_GATE_SHARE, _GATE_MARGIN = 0.005, 1.1
+#: The gate turns away this share of the photographs that its limit is set on.
+_GATE_SHARE, _GATE_EVERY = 0.01, 4
 
 
 def finish(
@@ -61,6 +61,9 @@ def finish(
         difference = write_encoder(encoder, options.size, folder)
         predictor = EncoderPredictor(folder / ENCODER_ONNX, options.size)
         logits, distance = _predict(predictor, parts["validation"])
+        # Pictures that can only train often come from other cameras; the gate must know them too.
+        partial = [r for r in parts["train"] if not r.complete][::_GATE_EVERY]
+        _, other = _predict(predictor, partial)
         truth = label_matrix(parts["validation"])
         truth[np.isnan(logits).any(axis=1)] = np.nan  # unreadable: judges nothing
         manifest = Manifest(
@@ -73,7 +76,7 @@ def finish(
             ),
             calibration=calibration.fit(logits, truth, options.operating_point),
             operating_point=options.operating_point,
-            farthest=_limit(distance) if gated else None,
+            farthest=_limit(np.concatenate([distance, other])) if gated else None,
             llm=default_llm(),
             training=training,
         )
@@ -86,7 +89,7 @@ def finish(
 
 
 def _limit(distance: np.ndarray) -> float:
-    return round(float(np.nanquantile(distance, 1 - _GATE_SHARE)) * _GATE_MARGIN, 4)
+    return round(float(np.nanquantile(distance, 1 - _GATE_SHARE)), 4)
 
 
 @torch.no_grad()
@@ -98,7 +101,7 @@ def _features(encoder: ImageEncoder, paths: list[Path], size: int, batch: int = 
         crops = []
         for path in paths[start : start + batch]:
             try:
-                crops.append(torch.from_numpy(load_crop(path, size)))
+                crops.append(torch.from_numpy(load_crop(path, size).copy()))
             except InputError:
                 continue
         if crops:
