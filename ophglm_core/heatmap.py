@@ -12,7 +12,7 @@ import numpy as np
 from PIL import Image
 
 from .findings import Findings
-from .images import crop_disc, open_photograph
+from .images import SURROUND, crop_disc, open_photograph
 from .labels import LABELS
 
 #: Black through red and yellow to white: reads in grey, too.
@@ -41,6 +41,8 @@ def overlay(findings: Findings, label: str, size: int = _SIZE) -> Image.Image:
     warmth = heat(findings.maps[LABELS.index(label)], size)
     position = np.linspace(0, 1, len(_STOPS))
     colour = np.stack([np.interp(warmth, position, _STOPS[:, c]) for c in range(3)], axis=2)
-    share = 0.65 * warmth[..., None]
-    mixed = np.asarray(crop, dtype=np.float32) * (1 - share) + colour * share
+    picture = np.asarray(crop, dtype=np.float32)
+    # A coarse map reaches over the edge of the retina; nothing can be seen in the surround.
+    share = 0.65 * (warmth * (picture.max(axis=2) > SURROUND))[..., None]
+    mixed = picture * (1 - share) + colour * share
     return Image.fromarray(mixed.clip(0, 255).astype(np.uint8))

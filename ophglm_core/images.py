@@ -20,8 +20,8 @@ SAMPLE = "sample"
 
 # A photograph of 300 megapixels is no fundus camera's; past it Pillow's bomb check refuses.
 Image.MAX_IMAGE_PIXELS = 300_000_000
-# Below this brightness (0 to 255, brightest channel) a pixel belongs to the black surround.
-_SURROUND = 18
+#: Up to this brightness (0 to 255, brightest channel) a pixel belongs to the black surround.
+SURROUND = 18
 _PROBE = 256
 
 
@@ -123,7 +123,7 @@ def find_disc(image: Image.Image) -> Disc:
     small = image.resize(
         (max(1, round(width * scale)), max(1, round(height * scale))), Image.Resampling.BOX
     )
-    bright = np.asarray(small).max(axis=2) > _SURROUND
+    bright = np.asarray(small).max(axis=2) > SURROUND
     # A time stamp or a speck in the surround fills few pixels of its row; the disc fills many.
     across, down = bright.sum(axis=0), bright.sum(axis=1)
     columns = np.flatnonzero(across > 0.06 * across.max())

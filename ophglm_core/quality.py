@@ -13,7 +13,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-_SURROUND = 18
+from .images import SURROUND
+
 _GRID = 56
 
 DARKEST = 22.0
@@ -66,7 +67,7 @@ def measure(crop: np.ndarray) -> Quality:
     """Measure a disc crop, uint8 [H, W, 3]."""
     step = max(1, crop.shape[0] // _GRID)
     small = crop[::step, ::step].astype(np.float32)
-    inside = small.max(axis=2) > _SURROUND
+    inside = small.max(axis=2) > SURROUND
     if not inside.any():
         return Quality(float(small.max()), 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0)
     half = small.shape[0] / 2
