@@ -21,7 +21,7 @@ from .conftest import Run
 
 @pytest.fixture(scope="module")
 def test_part(odir: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A third of the photographs of patients that the bundled model never saw, as a set of its own."""
+    """A third of the patients that the bundled model never saw, as a set of their own."""
     records = Split().parts(read_records(odir))["test"][::3]
     folder = tmp_path_factory.mktemp("held out")
     with (folder / "labels.csv").open("w", encoding="utf-8", newline="") as stream:
