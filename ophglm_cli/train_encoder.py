@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shlex
+import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -75,6 +77,7 @@ def train_encoder(
         teacher,
         Split(validation, test, seed),
         operating_point,
+        shlex.join(["ophglm", *sys.argv[1:]]),
     )
     schedule = Schedule(
         epochs=epochs,

@@ -92,40 +92,61 @@ def describe(findings: Findings, language: str = "en", name: str | None = None) 
         if zh:
             return f"{subject}无法用于判读（{reason}），因此没有从中得出任何结论。"
         return f"{_capital(subject)} cannot be judged ({reason}), so nothing is concluded from it."
-    diseases = findings.diseases
-    if zh:
-        if diseases:
-            parts = [
-                f"{BY_KEY[d].finding_zh}（概率{percent(findings.probabilities[d], 'zh')}）"
-                for d in diseases
-            ]
-            text = f"从{subject}看：{'；'.join(parts)}。"
-        elif findings.positive:
-            text = (
-                f"从{subject}看：{BY_KEY['normal'].finding_zh}"
-                f"（概率{percent(findings.probabilities['normal'], 'zh')}）。"
-            )
-        else:
-            text = f"从{subject}看：五种疾病均未达到阈值，但也不能判为正常，结果不确定。"
-        if "cataract" in diseases:
-            text += "影像模糊可能掩盖视网膜病变，不能据此排除其他疾病。"
-        return text
-    if diseases:
-        parts = [f"{BY_KEY[d].finding} ({percent(findings.probabilities[d])})" for d in diseases]
-        text = f"{_capital(subject)} shows {_joined(parts)}."
-    elif findings.positive:
-        text = (
-            f"{_capital(subject)} shows {BY_KEY['normal'].finding} "
-            f"({percent(findings.probabilities['normal'])} normal)."
+    likely = [d for d in findings.diseases if findings.probabilities[d] >= 0.5]
+    flagged = [d for d in findings.diseases if findings.probabilities[d] < 0.5]
+    write = _chinese if zh else _english
+    return write(findings, _capital(subject), likely, flagged)
+
+
+def _english(findings: Findings, subject: str, likely: list[str], flagged: list[str]) -> str:
+    probabilities = findings.probabilities
+    sentences = []
+    if likely:
+        parts = [f"{BY_KEY[d].finding} ({percent(probabilities[d])})" for d in likely]
+        sentences.append(f"{subject} shows {_joined(parts)}.")
+    if flagged:
+        # At a sensitivity of 85 % many are flagged of whom few have the disease; say so.
+        parts = [f"{BY_KEY[d].name} ({percent(probabilities[d])})" for d in flagged]
+        start = "It is also" if likely else f"{subject} is"
+        sentences.append(
+            f"{start} flagged at the screening threshold for {_joined(parts)}: more likely absent "
+            "than present, but to be checked."
         )
-    else:
-        text = (
-            f"{_capital(subject)} is uncertain: none of the five conditions reaches its threshold, "
-            "and it cannot be called normal either."
+    if not findings.diseases and findings.positive:
+        sentences.append(
+            f"{subject} shows {BY_KEY['normal'].finding} "
+            f"({percent(probabilities['normal'])} normal)."
         )
-    if "cataract" in diseases:
-        text += " The haze may hide disease of the retina, so none is excluded."
-    return text
+    elif not findings.diseases:
+        sentences.append(
+            f"{subject} is uncertain: none of the five conditions reaches its threshold, and it "
+            "cannot be called normal either."
+        )
+    if "cataract" in likely:
+        sentences.append("The haze may hide disease of the retina, so none is excluded.")
+    return " ".join(sentences)
+
+
+def _chinese(findings: Findings, subject: str, likely: list[str], flagged: list[str]) -> str:
+    probabilities = findings.probabilities
+    sentences = []
+    if likely:
+        parts = [f"{BY_KEY[d].finding_zh}（概率{percent(probabilities[d], 'zh')}）" for d in likely]
+        sentences.append(f"从{subject}看：{'；'.join(parts)}。")
+    if flagged:
+        parts = [f"{BY_KEY[d].name_zh}（概率{percent(probabilities[d], 'zh')}）" for d in flagged]
+        start = "另外" if likely else f"{subject}"
+        sentences.append(f"{start}按筛查阈值提示复查{'、'.join(parts)}：更可能没有，但需核实。")
+    if not findings.diseases and findings.positive:
+        sentences.append(
+            f"从{subject}看：{BY_KEY['normal'].finding_zh}"
+            f"（概率{percent(probabilities['normal'], 'zh')}）。"
+        )
+    elif not findings.diseases:
+        sentences.append(f"从{subject}看：五种疾病均未达到阈值，但也不能判为正常，结果不确定。")
+    if "cataract" in likely:
+        sentences.append("影像模糊可能掩盖视网膜病变，不能据此排除其他疾病。")
+    return "".join(sentences)
 
 
 def _capital(text: str) -> str:

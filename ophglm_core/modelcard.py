@@ -59,6 +59,7 @@ def _training(training: dict[str, Any]) -> str:
             f"- `{data['name']}`: {data['photographs']} photographs of {data['patients']} "
             f"patients ({counts})"
         )
+    lines += [f"- {note}" for note in training.get("notes", [])]
     split, schedule = training["split"], training["schedule"]
     lines.append(
         f"- Split by patient (hash of id, seed {split['seed']}): {split['validation']:.0%} "

@@ -29,6 +29,18 @@ def test_a_finding_is_a_suspicion_with_its_probability(label: str, language: str
     assert not any((c.name if language == "en" else c.name_zh) in text for c in others)
 
 
+def test_a_low_probability_is_flagged_and_not_shown() -> None:
+    text = describe(findings(["dr", "glaucoma"], dr=0.91, glaucoma=0.05))
+    assert "shows signs that suggest diabetic retinopathy (91%)" in text
+    assert "flagged at the screening threshold for glaucoma (5%)" in text
+    assert "more likely absent than present" in text
+    alone = describe(findings(["glaucoma"], glaucoma=0.05))
+    assert "suspicion" not in alone
+    assert "shows" not in alone
+    chinese = describe(findings(["glaucoma"], glaucoma=0.05), "zh")
+    assert "更可能没有" in chinese
+
+
 def test_a_hazy_picture_excludes_nothing() -> None:
     text = describe(findings(["cataract"], cataract=0.8))
     assert "media opacity, cataract suspected" in text

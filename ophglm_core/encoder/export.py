@@ -11,6 +11,7 @@ import onnx
 import torch
 from onnx import TensorProto, helper, numpy_helper
 from onnxscript.optimizer import fold_constants, remove_unused_nodes
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
 from ..errors import UsageError
@@ -23,12 +24,21 @@ TOLERANCE = 1e-4
 
 
 def load_encoder(model: ModelFolder) -> ImageEncoder:
-    """Load a folder's image encoder as a torch module in fp32, in eval mode."""
+    """Load a folder's image encoder as a torch module in fp32, in eval mode.
+
+    Raises UsageError if the weights are not those of the network that the manifest names.
+    """
     encoder = ImageEncoder(model.manifest.encoder.architecture, len(model.manifest.labels))
-    state = load_file(model.encoder_weights)
-    encoder.load_state_dict(
-        {k: v.float() if v.is_floating_point() else v for k, v in state.items()}
-    )
+    try:
+        state = load_file(model.encoder_weights)
+        encoder.load_state_dict(
+            {k: v.float() if v.is_floating_point() else v for k, v in state.items()}
+        )
+    except (RuntimeError, SafetensorError) as error:
+        reason = str(error).strip().splitlines()[-1].strip()
+        raise UsageError(
+            f"{model.encoder_weights} does not hold a {encoder.architecture} ({reason})."
+        ) from None
     return encoder.eval()
 
 

@@ -36,6 +36,7 @@ class EncoderOptions:
     teacher: Path | None = None
     split: Split = field(default_factory=Split)
     operating_point: float = 0.85
+    command: str = ""
 
 
 @dataclass(frozen=True)
@@ -126,6 +127,7 @@ def train_encoder(options: EncoderOptions, schedule: Schedule, listener: Listene
     training: dict[str, Any] = {
         "stage": "encoder",
         "data": [{"name": d.name, **_describe(read_records(d))} for d in options.data],
+        "command": options.command,
         "initialisation": origin,
         "teacher": options.teacher.name if options.teacher else None,
         "split": options.split.to_json(),

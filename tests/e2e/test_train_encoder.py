@@ -14,7 +14,7 @@ import torch
 from ophglm_core.encoder.export import load_encoder
 from ophglm_core.encoder.onnx_runtime import EncoderSession
 from ophglm_core.images import load_crop
-from ophglm_core.modelfolder import open_model
+from ophglm_core.modelfolder import ModelFolder, open_model
 
 from ..conftest import draw_fundus
 from .conftest import OPHGLM, Run
@@ -125,3 +125,26 @@ def test_data_that_cannot_be_trained_on(ophglm: Run, tmp_path: Path) -> None:
     result = ophglm("train-encoder", data, "--out", tmp_path / "m", "--architecture", "convnext_x")
     assert result.returncode == 2
     assert "no network called 'convnext_x'" in result.stderr
+
+
+def test_learning_from_a_teacher_and_going_on_from_a_model(
+    ophglm: Run, three_hundred: Path, bundled: ModelFolder, tmp_path: Path
+) -> None:
+    common = ["train-encoder", three_hundred, "--size", "64", "--epochs", "1"]
+    student = tmp_path / "student"
+    result = ophglm(*common, "--out", student, "--teacher", bundled.path)
+    assert result.returncode == 0, result.stderr
+    training = json.loads((student / "ophglm.json").read_text())["training"]
+    assert training["teacher"] == bundled.path.name
+    # Distilled probabilities are nearer to the teacher's than its labels alone would bring them.
+    assert training["history"][0]["loss"] < 0.75
+    architecture = bundled.manifest.encoder.architecture
+    further = tmp_path / "further"
+    options = ["--from", bundled.path, "--learning-rate", "0", "--precision", "no"]
+    result = ophglm(*common, "--out", further, *options, "--architecture", architecture)
+    assert result.returncode == 0, result.stderr
+    before, after = load_encoder(bundled), load_encoder(open_model(further))
+    assert torch.equal(before.classifier.weight, after.classifier.weight)
+    result = ophglm(*common, "--out", tmp_path / "x", *options, "--architecture", "convnext_femto")
+    assert result.returncode == 2
+    assert f"--architecture {architecture}" in result.stderr
