@@ -10,7 +10,7 @@ import sys
 from enum import StrEnum
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Protocol, Self, TextIO
+from typing import Any, Self, TextIO
 
 from rich.text import Text
 
@@ -39,19 +39,28 @@ class Format(StrEnum):
     jsonl = "jsonl"
 
 
-class Sink(Protocol):
+class Sink:
     """A place that findings are written to. `done`: pictures that an earlier run has written."""
 
-    done: set[str]
+    done: frozenset[str] = frozenset()
 
-    def write(self, findings: Findings) -> None: ...
-    def __enter__(self) -> Self: ...
+    def write(self, findings: Findings) -> None:
+        """Write one picture's findings."""
+        raise NotImplementedError
+
+    def close(self, complete: bool) -> None:
+        """Finish; `complete` says whether everything was written."""
+
+    def __enter__(self) -> Self:
+        return self
+
     def __exit__(
         self,
         kind: type[BaseException] | None,
         error: BaseException | None,
         trace: TracebackType | None,
-    ) -> None: ...
+    ) -> None:
+        self.close(kind is None)
 
 
 def json_line(findings: Findings) -> str:
@@ -74,11 +83,10 @@ def _csv_row(findings: Findings) -> str:
     return csv_line([values[c] if values[c] is not None else "" for c in COLUMNS])
 
 
-class StreamSink:
+class StreamSink(Sink):
     """CSV or JSON lines on a stream, each line as soon as it is known."""
 
     def __init__(self, format: Format, stream: TextIO | None = None, header: bool = True):
-        self.done: set[str] = set()
         self._stream = stream or sys.stdout
         self._line = json_line if format is Format.jsonl else _csv_row
         if format is Format.csv and header:
@@ -89,19 +97,8 @@ class StreamSink:
         self._stream.write(self._line(findings))
         self._stream.flush()
 
-    def __enter__(self) -> Self:
-        return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        pass
-
-
-class FileSink:
+class FileSink(Sink):
     """A file that is there, under its name, only when it is complete.
 
     Until then the lines stand in `FILE.part`; a run that finds such a file by the same model goes
@@ -112,7 +109,7 @@ class FileSink:
         self._path, self._format = path, format
         self._part = path.with_name(path.name + ".part")
         kept = self._kept(model)
-        self.done = set(kept)
+        self.done = frozenset(kept)
         try:
             self._stream = self._part.with_name(self._part.name + "~").open(
                 "w", encoding="utf-8", newline=""
@@ -150,25 +147,17 @@ class FileSink:
         """Write one line."""
         self._sink.write(findings)
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def close(self, complete: bool) -> None:
+        """Give the file its name if it is complete."""
         self._stream.close()
-        if kind is None:
+        if complete:
             os.replace(self._part, self._path)
 
 
-class TableSink:
+class TableSink(Sink):
     """A table that grows line by line and fits the width it has."""
 
     def __init__(self) -> None:
-        self.done: set[str] = set()
         width = stdout.width if stdout.is_terminal else 100
         self._name = max(12, min(48, width - 6 * len(LABELS) - 1))
         header = Text(f"{'image':<{self._name}}", style="bold")
@@ -189,16 +178,9 @@ class TableSink:
             row.append(f" {findings.message}", style="yellow")
         stdout.print(row, soft_wrap=True)
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        if kind is None:
+    def close(self, complete: bool) -> None:
+        """Say what the star means."""
+        if complete:
             stdout.print("* at or above its threshold", style="dim")
 
 

@@ -61,7 +61,8 @@ def train_encoder(options: EncoderOptions, schedule: Schedule, listener: Listene
     """
     if (options.out / MANIFEST).exists():
         raise UsageError(f"{options.out} already holds a model; name another --out or remove it.")
-    records = [record for data in options.data for record in read_records(data)]
+    sets = {data: read_records(data) for data in options.data}
+    records = [record for data in sets.values() for record in data]
     parts = options.split.parts(records)
     if not parts["train"] or not parts["validation"]:
         raise InputError(
@@ -69,22 +70,7 @@ def train_encoder(options: EncoderOptions, schedule: Schedule, listener: Listene
             "few to part into training and validation; add some or raise --validation."
         )
     accelerator = make_accelerator(schedule.precision, schedule.accumulate)
-    torch.manual_seed(schedule.seed)
-    encoder = ImageEncoder(options.architecture)
-    origin = "random"
-    if options.start is not None:
-        given = load_encoder(open_model(options.start))
-        if given.architecture != options.architecture:
-            raise UsageError(
-                f"{options.start} holds a {given.architecture}; give --architecture "
-                f"{given.architecture} to go on from it."
-            )
-        encoder.load_state_dict(given.state_dict())
-        origin = options.start.name
-    else:
-        if options.pretrained:
-            origin = load_imagenet_weights(encoder)
-        _start_head(encoder, parts["train"])
+    encoder, origin = _make_encoder(options, parts["train"], schedule.seed)
     folder = state_folder(options.out)
     teacher = None
     if options.teacher is not None:
@@ -126,7 +112,7 @@ def train_encoder(options: EncoderOptions, schedule: Schedule, listener: Listene
 
     training: dict[str, Any] = {
         "stage": "encoder",
-        "data": [{"name": d.name, **_describe(read_records(d))} for d in options.data],
+        "data": [{"name": d.name, **_describe(found)} for d, found in sets.items()],
         "command": options.command,
         "initialisation": origin,
         "teacher": options.teacher.name if options.teacher else None,
@@ -150,6 +136,25 @@ def train_encoder(options: EncoderOptions, schedule: Schedule, listener: Listene
     finish(best, options, parts, training)
     shutil.rmtree(folder, ignore_errors=True)
     return options.out
+
+
+def _make_encoder(
+    options: EncoderOptions, train: list[Record], seed: int
+) -> tuple[ImageEncoder, str]:
+    """Return the network as training starts from it, and where its weights come from."""
+    if options.start is not None:
+        encoder = load_encoder(open_model(options.start))
+        if encoder.architecture != options.architecture:
+            raise UsageError(
+                f"{options.start} holds a {encoder.architecture}; give --architecture "
+                f"{encoder.architecture} to go on from it."
+            )
+        return encoder, options.start.name
+    torch.manual_seed(seed)
+    encoder = ImageEncoder(options.architecture)
+    origin = load_imagenet_weights(encoder) if options.pretrained else "random"
+    _start_head(encoder, train)
+    return encoder, origin
 
 
 def _describe(records: list[Record]) -> dict[str, Any]:

@@ -25,6 +25,9 @@ from torch import Tensor, nn
 
 from ..errors import UsageError
 
+#: A checkpoint is written every so many seconds, or so many times as long as writing it takes.
+_SAVE_AFTER, _SAVE_SHARE = 2.0, 30.0
+
 
 @dataclass(frozen=True)
 class Schedule:
@@ -40,7 +43,6 @@ class Schedule:
     seed: int = 0
     accumulate: int = 1
     precision: str = "auto"
-    checkpoint_seconds: float = 20.0
 
 
 @dataclass(frozen=True)
@@ -168,7 +170,7 @@ class Trainer:
 
     def _run_epoch(self) -> None:
         order = _order(self.stage.samples, self.schedule.seed, self.epoch)
-        saved = time.monotonic()
+        due = time.monotonic() + _SAVE_AFTER
         self.model.train()
         while self.step < self.steps:
             began = time.monotonic()
@@ -177,9 +179,11 @@ class Trainer:
             self.step += 1
             self.seconds += time.monotonic() - began
             self._tell()
-            if time.monotonic() - saved > self.schedule.checkpoint_seconds:
+            if time.monotonic() > due:
+                saving = time.monotonic()
                 self._save()
-                saved = time.monotonic()
+                took = time.monotonic() - saving
+                due = time.monotonic() + max(_SAVE_AFTER, _SAVE_SHARE * took)
         self._end_epoch()
 
     def _train_step(self, batch: list[int]) -> float:

@@ -45,7 +45,7 @@ def test_an_epoch_killed_half_way_and_resumed(
 ) -> None:
     out = tmp_path / "model"
     options = ["train-encoder", str(three_hundred), "--out", str(out), "--epochs", "1"]
-    options += ["--size", "96", "--batch", "4", "--precision", "no"]
+    options += ["--size", "128", "--batch", "4", "--precision", "no"]
     process = subprocess.Popen(
         [str(OPHGLM), *options], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     )
