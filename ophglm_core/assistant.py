@@ -194,7 +194,7 @@ class Conversation:
         )
         for part in parts:
             for sentence in _SENTENCE_END.split(part.text):
-                guard.objection(sentence)  # so that the model does not say it again
+                guard.hear(sentence)
         answer: list[str] = []
         try:
             for sentence in self._sentences(guard):

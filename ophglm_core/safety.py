@@ -195,7 +195,7 @@ class Guard:
     support: float = 0.0
 
     def __post_init__(self) -> None:
-        self._said: set[str] = set()
+        self._said: list[tuple[str, set[str]]] = []
         self._grounds = _content(self.grounds)
 
     def objection(self, sentence: str) -> str | None:
@@ -203,12 +203,18 @@ class Guard:
         plain = re.sub(r"\W+", " ", sentence).strip().lower()
         if not plain:
             return "nothing said"
-        if plain in self._said:
+        words = _content(sentence)
+        if any(plain == said or _same(words, others) for said, others in self._said):
             return "said before"
         objection = self._objection(sentence)
         if objection is None:
-            self._said.add(plain)
+            self._said.append((plain, words))
         return objection
+
+    def hear(self, sentence: str) -> None:
+        """Take note of a sentence that was said, so that the model does not say it again."""
+        plain = re.sub(r"\W+", " ", sentence).strip().lower()
+        self._said.append((plain, _content(sentence)))
 
     def _objection(self, sentence: str) -> str | None:
         if _CERTAIN.search(sentence):
@@ -239,6 +245,11 @@ class Guard:
         if words and len(words & self._grounds) < self.support * len(words):
             return "is not supported by what the model was given"
         return None
+
+
+def _same(words: set[str], others: set[str]) -> bool:
+    """Whether two sentences say the same: nearly all of either's content words are shared."""
+    return len(words) > 3 and len(words & others) >= 0.95 * max(len(words), len(others))
 
 
 def _content(text: str) -> set[str]:

@@ -111,6 +111,9 @@ def test_guard_objects_to_repetition_and_to_what_is_not_supported() -> None:
     g = guard({"dr"})
     assert g.objection("Good control of blood sugar helps.") is None
     assert g.objection("Good control of blood sugar helps!") == "said before"
+    g.hear("Control of blood sugar, blood pressure and lipids protects the vision.")
+    again = "The vision is protected by control of blood sugar, pressure of blood and lipids."
+    assert g.objection(again) == "said before"
     strict = guard({"dr"}, grounds="Control of blood sugar protects vision.", support=0.5)
     assert strict.objection("Blood sugar control protects the vision.") is None
     assert strict.objection("The cat sat upon the elephant.") is not None
