@@ -50,6 +50,13 @@ def train_encoder(
     ] = 0.85,
     precision: Annotated[str, typer.Option(help="auto, bf16 or no (fp32).")] = "auto",
     accumulate: Annotated[int, typer.Option(min=1, help="Parts a batch is computed in.")] = 1,
+    gradient_checkpointing: Annotated[
+        bool,
+        typer.Option("--gradient-checkpointing", help="Compute more and hold less in memory."),
+    ] = False,
+    compile: Annotated[
+        bool, typer.Option("--compile", help="Compile the network with torch.compile first.")
+    ] = False,
     seed: Annotated[int, typer.Option()] = 0,
 ) -> None:
     """Train the image encoder on photographs with labels and write a model folder.
@@ -77,6 +84,8 @@ def train_encoder(
         teacher,
         Split(validation, test, seed),
         operating_point,
+        gradient_checkpointing,
+        compile,
         shlex.join(["ophglm", *sys.argv[1:]]),
     )
     schedule = Schedule(

@@ -18,20 +18,24 @@ _FLAGS: tuple[tuple[str, str, str, str], ...] = (
         r"|(lost|loss of|losing|lose) (my |his |her |the |all |their )?(vision|sight|eyesight)"
         r"(?! slowly).{0,30}\b(sudden|today|yesterday|overnight|this morning|hour|minute)"
         r"|went blind|woke up blind|vision (went|has gone) (black|dark|out)"
+        r"|(vision|sight|eyesight)\b.{0,15}\b(is gone|disappeared|vanished)"
+        r"|(can'?t|cannot|can not|unable to) see\b.{0,40}\b(since|today|this morning|yesterday"
+        r"|any ?more|suddenly)|blind .{0,20}\bsince\b"
         r"|突然.{0,8}(看不见|看不到|失明|视力|视物|眼前发黑|黑)|(视力|视物).{0,6}(突然|骤)|一过性黑",
         "sudden loss of vision",
         "视力突然下降",
         "",
     ),
     (
-        r"curtain|(shadow|veil).{0,30}(vision|sight|eye|view|field|side|across|over)"
+        r"curtain|(shadow|veil|shade).{0,30}(vision|sight|eye|view|field|side|across|over)"
         r"|(幕|帘).{0,6}(遮|挡)|黑影遮|遮挡感|像窗帘",
         "a curtain or shadow over the view",
         "幕样遮挡",
         "",
     ),
     (
-        r"flash(es|ing)?\b|(new|sudden|many|more|shower).{0,20}floater|photopsia"
+        r"\bflashes\b|\bflashing\b|flash of light|photopsia"
+        r"|(new|sudden|many|more|shower).{0,20}floater"
         r"|闪光|飞蚊.{0,8}(增多|突然|很多|加重)|突然.{0,8}飞蚊",
         "flashes or new floaters",
         "闪光感或飞蚊突然增多",
@@ -41,15 +45,17 @@ _FLAGS: tuple[tuple[str, str, str, str], ...] = (
         r"(?=.*\b(pain|painful|hurt\w*|ache|aching|sore)\b)(?=.*\bred(ness)?\b)(?=.*\beyes?\b)"
         r"|(severe|sudden|intense|unbearable|terrible).{0,15}\beye\b.{0,10}(pain|ache)"
         r"|(severe|sudden|intense|terrible) pain.{0,20}\beyes?\b"
-        r"|\bhalos?\b.{0,40}(nausea|vomit|pain)"
+        r"|\bhalos?\b.{0,40}(nausea|vomit|pain)|\beyes?\b.{0,20}(pain|hurt).{0,40}(nausea|vomit)"
+        r"|\beyes?\b.{0,10}hurts? (a lot|badly|so much|terribly|like)"
         r"|(?=.*红)(?=.*(痛|疼))(?=.*眼)|眼.{0,6}(剧痛|剧烈疼|胀痛)|虹视",
         "a painful red eye",
         "眼红痛",
         "",
     ),
     (
-        r"injur|trauma|chemical|splash\w*|alkali|\bacid\b|penetrat|\b(hit|struck|poked|punched)\b"
-        r".{0,30}\beye|(metal|glass|foreign body|something).{0,20}(in|into) (my|the|his|her|an) eye"
+        r"injur|trauma|chemical|splash\w*|alkali|\bacid\b|penetrat|bleach|\blime\b|cement"
+        r"|\b(hit|struck|poked|punched|scratched|kicked)\b.{0,30}\beye"
+        r"|(metal|glass|foreign body|something).{0,20}(in|into) (my|the|his|her|an) eye"
         r"|外伤|受伤|化学|溅|(异物|铁屑|玻璃).{0,6}(眼|进)|眼.{0,4}(撞|打|砸|刺)",
         "an injury of the eye",
         "眼外伤",
@@ -74,14 +80,17 @@ _FLAGS: tuple[tuple[str, str, str, str], ...] = (
     ),
 )
 _ASKED_ABOUT = re.compile(
-    r"^\s*(what (is|are|does|do)|define|explain what|why (is|are)|什么是)\b", re.IGNORECASE
+    r"^\s*(what (is|are|does|do)|define|explain what|why (is|are)|什么是)\b"
+    r"|\b(cause[sd]?|lead to|leads to|risk factors?|associated with|related to)\b|(导致|引起)",
+    re.IGNORECASE,
 )
 
 
 def red_flags(question: str, language: str = "en") -> str | None:
     """Return what to say first if a question tells of symptoms that need care at once.
 
-    A question of what a word means is not a complaint, unless it speaks of a person.
+    A question of what a word means or what causes what is not a complaint, unless it speaks of a
+    person.
     """
     person = re.search(
         r"\b(i|my|me|he|she|his|her|patient|patient's|we|mother|father)\b|我|他|她|患者|病人",

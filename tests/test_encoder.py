@@ -71,6 +71,19 @@ def test_no_weights_anywhere_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
         load_imagenet_weights(ImageEncoder("convnext_atto"))
 
 
+def test_gradient_checkpointing_changes_no_gradient() -> None:
+    gradients = []
+    for checkpointing in (False, True):
+        torch.manual_seed(0)
+        encoder = ImageEncoder("convnext_atto")
+        if checkpointing:
+            encoder.backbone.set_grad_checkpointing()
+        encoder.dropout.p = 0.0
+        encoder(torch.ones(2, 3, 64, 64) * 0.3).square().mean().backward()
+        gradients.append(encoder.backbone.stem[0].weight.grad)
+    assert torch.allclose(gradients[0], gradients[1], atol=1e-6)
+
+
 def test_masked_loss_takes_no_account_of_unknown_labels() -> None:
     truth = torch.tensor([[1.0, float("nan"), 0.0]])
     weight = torch.ones(3)

@@ -36,6 +36,8 @@ class EncoderOptions:
     teacher: Path | None = None
     split: Split = field(default_factory=Split)
     operating_point: float = 0.85
+    gradient_checkpointing: bool = False
+    compile: bool = False
     command: str = ""
 
 
@@ -71,6 +73,8 @@ def train_encoder(options: EncoderOptions, schedule: Schedule, listener: Listene
         )
     accelerator = make_accelerator(schedule.precision, schedule.accumulate)
     encoder, origin = _make_encoder(options, parts["train"], schedule.seed)
+    if options.gradient_checkpointing:
+        encoder.backbone.set_grad_checkpointing()
     folder = state_folder(options.out)
     teacher = None
     if options.teacher is not None:
@@ -105,6 +109,8 @@ def train_encoder(options: EncoderOptions, schedule: Schedule, listener: Listene
         "split": options.split.to_json(),
     }
     trainer = Trainer(stage, schedule, folder, fingerprint, accelerator, listener.training)
+    if options.compile:
+        trainer.unwrapped.compile()
     history = trainer.run()
     if not accelerator.is_main_process:
         return None
