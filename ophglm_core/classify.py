@@ -24,6 +24,11 @@ from .quality import Quality, measure
 _BATCH = 8
 
 
+#: A retina seen in a mirror or turned shows the same diseases, so the encoder is asked about each
+#: picture four times, by the axes (height, width) that are reversed, and the answers are averaged.
+_VIEWS: tuple[tuple[int, ...], ...] = ((), (-1,), (-2,), (-2, -1))
+
+
 @dataclass(frozen=True)
 class Prediction:
     """What the encoder says of one picture: logits [L], class activation maps [L, h, w], the
@@ -73,16 +78,23 @@ class EncoderPredictor:
         results: dict[int, Prediction] = {}
         if crops:
             pixels = np.stack(list(crops.values())).transpose(0, 3, 1, 2).astype(np.float32) / 255
-            output = self.session.run(pixels)
+            logits, maps, distance = self._views(pixels)
             for row, (index, crop) in enumerate(crops.items()):
                 results[index] = Prediction(
-                    output.logits[row],
-                    output.maps[row],
-                    float(output.distance[row]),
-                    measure(crop),
+                    logits[row], maps[row], float(distance[row]), measure(crop)
                 )
         for index, (path, _) in enumerate(batch):
             yield path, errors[index] if index in errors else results[index]
+
+    def _views(self, pixels: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """RGB [B, 3, H, W] -> logits [B, L], maps [B, L, h, w], distances [B], over all views."""
+        outputs = [self.session.run(np.ascontiguousarray(np.flip(pixels, v))) for v in _VIEWS]
+        maps = [np.flip(o.maps, v) for o, v in zip(outputs, _VIEWS, strict=True)]
+        return (
+            np.mean([o.logits for o in outputs], axis=0),
+            np.mean(maps, axis=0),
+            np.mean([o.distance for o in outputs], axis=0),
+        )
 
 
 def collect(paths: Iterable[Path]) -> tuple[list[Path], list[Findings]]:

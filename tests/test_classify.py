@@ -1,0 +1,64 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from ophglm_core.classify import Classifier, EncoderPredictor, Prediction, collect
+from ophglm_core.modelfolder import ModelFolder
+
+from .conftest import draw_fundus
+
+
+def test_mirrored_pictures_get_one_answer_and_mirrored_maps(
+    bundled: ModelFolder, sample: Path, tmp_path: Path
+) -> None:
+    from PIL import Image, ImageOps
+
+    picture = Image.open(sample).convert("RGB").resize((512, 512))
+    picture.save(tmp_path / "a.png")
+    ImageOps.mirror(picture).save(tmp_path / "b.png")
+    ImageOps.flip(picture).save(tmp_path / "c.png")
+    predictor = EncoderPredictor(bundled.encoder_onnx, bundled.manifest.encoder.input_size)
+    results = [r for _, r in predictor.stream(sorted(tmp_path.iterdir()))]
+    plain, mirrored, flipped = results
+    assert isinstance(plain, Prediction)
+    assert isinstance(mirrored, Prediction)
+    assert isinstance(flipped, Prediction)
+    assert np.abs(plain.logits - mirrored.logits).max() < 0.25  # not nil: cropping rounds
+    assert np.abs(plain.logits - flipped.logits).max() < 0.25
+    same = np.corrcoef(plain.maps.ravel(), mirrored.maps[..., ::-1].ravel())[0, 1]
+    assert same > 0.97
+
+
+def test_order_is_kept_and_a_broken_picture_stops_no_batch(
+    bundled: ModelFolder, tmp_path: Path
+) -> None:
+    paths = []
+    for number in range(21):
+        path = tmp_path / f"{20 - number}.png"
+        if number % 5 == 3:
+            path.write_bytes(b"broken")
+        else:
+            draw_fundus((120, 120), seed=number).save(path)
+        paths.append(path)
+    findings = list(Classifier(bundled).classify(paths))
+    assert [f.image for f in findings] == [str(p) for p in paths]
+    assert [f.status == "error" for f in findings] == [n % 5 == 3 for n in range(21)]
+
+
+def test_one_picture_alone_and_in_a_batch_get_the_same_answer(
+    bundled: ModelFolder, sample: Path, tmp_path: Path
+) -> None:
+    classifier = Classifier(bundled)
+    (alone,) = classifier.classify([sample])
+    draw_fundus().save(tmp_path / "other.png")
+    _, batched = classifier.classify([tmp_path / "other.png", sample])
+    for label, value in alone.probabilities.items():
+        assert abs(batched.probabilities[label] - value) < 1e-4
+
+
+def test_collect_takes_each_picture_once(photographs: Path) -> None:
+    images, unusable = collect([photographs / "two.png", photographs, photographs / "two.png"])
+    assert len(images) == len(set(images)) == 5
+    assert unusable == []
