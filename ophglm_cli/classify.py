@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -61,7 +63,11 @@ def classify(
         sink = TableSink() if format == Format.table else StreamSink(Format(format))
     failed = list(unusable)
     rest = [image for image in images if str(image) not in sink.done]
-    with sink, counter("classifying", len(images), shown=not isinstance(sink, TableSink)) as tick:
+    with (
+        sink,
+        _resumable(out),
+        counter("classifying", len(images), shown=not isinstance(sink, TableSink)) as tick,
+    ):
         tick(len(images) - len(rest))
         for findings in unusable:
             sink.write(findings)
@@ -78,6 +84,19 @@ def classify(
     stderr.print(NOTICE, style="dim")
     if failed:
         raise typer.Exit(1)
+
+
+@contextmanager
+def _resumable(out: Path | None) -> Iterator[None]:
+    """On an interrupt, say that nothing is lost."""
+    from .terminal import stderr
+
+    try:
+        yield
+    except KeyboardInterrupt:
+        if out is not None:
+            stderr.print("Stopped; the same command goes on from here.")
+        raise
 
 
 def _write_heatmaps(findings: Findings, folder: Path, roots: list[Path]) -> None:

@@ -175,7 +175,8 @@ class TableSink(Sink):
                 style = "" if not positive else "green" if label == "normal" else "bold red"
                 row.append(f"{value:>6}", style=style)
         else:
-            row.append(f" {findings.message}", style="yellow")
+            message = (findings.message or "").removeprefix(findings.image).strip()
+            row.append(f" {message}", style="yellow")
         stdout.print(row, soft_wrap=True)
 
     def close(self, complete: bool) -> None:

@@ -109,3 +109,31 @@ def test_augmentation_keeps_range_surround_and_repeats_from_its_seed() -> None:
     assert first[:, :, 0, 0].max() == 0  # the surround stays black
     spread = first.std(dim=0).mean()
     assert spread > 0.02  # the six copies differ
+
+
+def test_a_student_nears_its_teacher_without_any_label() -> None:
+    """Answers and features: on pictures alone, the student comes to say what the teacher says."""
+    from ophglm_core.training.distillation import Student, Teacher, distillation_loss
+
+    from .conftest import draw_fundus
+
+    torch.manual_seed(0)
+    given = ImageEncoder("tf_efficientnet_lite0")
+    load_imagenet_weights(given)
+    torch.nn.init.normal_(given.classifier.weight, std=0.2)
+    teacher = Teacher(given, 96, torch.device("cpu"))
+    student = Student(ImageEncoder("convnext_atto"), given.features)
+    crops = np.stack([np.asarray(draw_fundus((64, 64), seed)) for seed in range(16)])
+    pixels = to_pixels(torch.from_numpy(crops))
+    answer = teacher.answer(pixels)
+    optimizer = torch.optim.AdamW(student.parameters(), lr=1e-3)
+    losses = []
+    for _ in range(25):
+        loss = distillation_loss(*student(pixels), answer)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        losses.append(loss.item())
+    best = torch.nn.functional.binary_cross_entropy(answer.probabilities, answer.probabilities)
+    assert losses[-1] - float(best) < 0.4 * (losses[0] - float(best))
+    assert teacher.encoder.classifier.weight.grad is None

@@ -17,6 +17,7 @@ from ..labels import DISEASES, LABELS
 from ..metrics import auc_per_label, mean_defined
 from .augment import augment, resize, to_pixels
 from .crops import CropStore
+from .distillation import Student, Teacher, distillation_loss
 
 #: Crops are kept a little larger than the network's input, for rotation and scale to draw on.
 CROP_MARGIN = 1.14
@@ -26,14 +27,13 @@ _SMOOTHING = 0.04
 class EncoderStage:
     """The loss and the evaluation of the image encoder.
 
-    train, validation: the records. size: the network's input in pixels. teacher: an encoder whose
-    answers on the same crops the network learns beside the labels (knowledge distillation with a
-    consistent teacher, Beyer et al. 2022, arXiv 2106.05237), or None.
+    train, validation: the records. size: the network's input in pixels. teacher: an encoder that
+    the network learns from beside the labels, or None.
     """
 
     def __init__(
         self,
-        module: ImageEncoder,
+        encoder: ImageEncoder,
         train: list[Record],
         validation: list[Record],
         size: int,
@@ -41,9 +41,12 @@ class EncoderStage:
         device: torch.device,
         teacher: Teacher | None = None,
     ):
-        self.module = module.to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        module = Student(encoder, teacher.encoder.features) if teacher else encoder
+        self.module: nn.Module = module.to(device)
+        self.module.to(memory_format=torch.channels_last)
         self.size, self.device, self.teacher = size, device, teacher
-        self.crops = CropStore(folder, [r.image for r in train], round(size * CROP_MARGIN))
+        largest = max(size, teacher.size) if teacher else size
+        self.crops = CropStore(folder, [r.image for r in train], round(largest * CROP_MARGIN))
         self.validation_crops = CropStore(folder, [r.image for r in validation], size)
         self.truth = label_matrix(train)
         self.validation_truth = label_matrix(validation)
@@ -74,8 +77,7 @@ class EncoderStage:
     ) -> Tensor:
         """Binary cross-entropy over the known labels, positives weighted by the root of rarity.
 
-        With a teacher, its probabilities take the place of the labels that are unknown and share
-        the loss of those that are known.
+        With a teacher, its answers are learned as well, half of the time on mixed pictures.
         """
         rows = [self.usable[i] for i in indices]
         crops = self.crops.batch(rows).to(self.device)
@@ -88,32 +90,20 @@ class EncoderStage:
         if mixed:  # mixup: the teacher is asked about the mixture itself, so no label is needed
             share = float(torch.rand(1, generator=generator)) * 0.5
             pixels = pixels * (1 - share) + pixels.flip(0) * share
-        answer = self.teacher.answer(resize(pixels, self.teacher.size))  # [B, L]
-        logits = model(_channels_last(resize(pixels, self.size))).float()
-        distilled = functional.binary_cross_entropy_with_logits(logits, answer)
-        if mixed:
-            return distilled
-        return 0.8 * distilled + 0.2 * masked_loss(logits, truth, self.positive_weight)
+        answer = self.teacher.answer(pixels)
+        logits, projected = model(_channels_last(resize(pixels, self.size)))
+        loss = distillation_loss(logits, projected, answer)
+        if not mixed:
+            loss = loss + 0.2 * masked_loss(logits.float(), truth, self.positive_weight)
+        return loss
 
     def evaluate(self, module: nn.Module) -> dict[str, Any]:
         """Return the validation AUC per label and as 'score' the mean over the five diseases."""
-        logits = predict_logits(module, self.validation_crops, self.device)
+        encoder = module.encoder if isinstance(module, Student) else module
+        logits = predict_logits(encoder, self.validation_crops, self.device)
         auc = auc_per_label(self.validation_truth, logits, LABELS)
         macro = mean_defined([auc[label] for label in DISEASES])
         return {"score": 0.0 if np.isnan(macro) else macro, "auc": auc, "macro_auc": macro}
-
-
-class Teacher:
-    """An encoder that answers for another to learn from, in the form that the loss needs."""
-
-    def __init__(self, encoder: ImageEncoder, size: int, device: torch.device):
-        self.encoder = encoder.to(device=device, memory_format=torch.channels_last).eval()  # type: ignore[call-overload]
-        self.size = size
-
-    @torch.no_grad()
-    def answer(self, pixels: Tensor) -> Tensor:
-        """RGB [B, 3, H, W] in 0..1 -> probabilities [B, L]."""
-        return torch.sigmoid(self.encoder(_channels_last(pixels)).float())
 
 
 def _channels_last(pixels: Tensor) -> Tensor:

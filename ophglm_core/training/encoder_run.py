@@ -19,7 +19,8 @@ from ..encoder.pretrained import load_imagenet_weights
 from ..errors import InputError, UsageError
 from ..labels import LABELS
 from ..modelfolder import MANIFEST, open_model
-from .encoder import EncoderStage, Teacher
+from .distillation import Teacher
+from .encoder import EncoderStage
 from .loop import Progress, Schedule, Trainer, make_accelerator
 
 
@@ -138,7 +139,9 @@ def train_encoder(options: EncoderOptions, schedule: Schedule, listener: Listene
     }
     # A fresh module: accelerate has wrapped the trained one's forward in mixed precision.
     best = ImageEncoder(options.architecture)
-    best.load_state_dict(trainer.best_state)
+    prefix = "encoder." if teacher else ""
+    state = {k: v for k, v in trainer.best_state.items() if k.startswith(prefix)}
+    best.load_state_dict({k.removeprefix(prefix): v for k, v in state.items()})
     finish(best, options, parts, training)
     shutil.rmtree(folder, ignore_errors=True)
     return options.out

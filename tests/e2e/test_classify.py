@@ -126,8 +126,9 @@ def test_out_file_is_complete_or_not_there_and_goes_on(
             break
         time.sleep(0.05)
     process.send_signal(signal.SIGINT)
-    process.communicate(timeout=60)
+    _, complaint = process.communicate(timeout=60)
     assert process.returncode == 130
+    assert b"the same command goes on" in complaint
     assert not out.exists()
     before = part.read_text().splitlines()
     assert len(before) < 390
