@@ -12,6 +12,7 @@ from typer.core import TyperGroup
 from ophglm_core import __version__
 from ophglm_core.errors import InputError, OphglmError
 
+from .build_vqa import build_vqa
 from .chat import chat
 from .classify import classify
 from .evaluate import evaluate
@@ -52,6 +53,7 @@ app.command("classify")(classify)
 app.command("chat")(chat)
 app.command("evaluate")(evaluate)
 app.command("train-encoder")(train_encoder)
+app.command("build-vqa")(build_vqa)
 
 
 def _version(wanted: bool) -> None:

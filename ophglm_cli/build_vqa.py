@@ -1,0 +1,37 @@
+"""`ophglm build-vqa`: questions and answers about labelled photographs."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def build_vqa(
+    data: Annotated[
+        list[Path], typer.Argument(help="Labelled photographs, as train-encoder reads them.")
+    ],
+    out: Annotated[Path, typer.Option(help="The JSON-lines file to write.")],
+    seed: Annotated[int, typer.Option()] = 0,
+) -> None:
+    """Make question-answer pairs about photographs from their labels, in English and Chinese.
+
+    One JSON object a line: image (two, left and right, where eyes are compared), question, answer,
+    kind, labels, language, patient. Closed questions are balanced.
+    """
+    from ophglm_core.data.records import read_records
+    from ophglm_core.data.vqa import build_vqa as build
+    from ophglm_core.files import write_text
+
+    from .terminal import stderr
+
+    pairs = build([record for folder in data for record in read_records(folder)], seed)
+    lines = [json.dumps(pair.to_json(), ensure_ascii=False) for pair in pairs]
+    write_text(out, "\n".join(lines) + "\n")
+    counts = Counter((pair.kind, pair.language) for pair in pairs)
+    for (kind, language), count in sorted(counts.items()):
+        stderr.print(f"{kind:<13}{language}  {count:>6}")
+    typer.echo(str(out))

@@ -1,0 +1,100 @@
+from __future__ import annotations
+
+import json
+import re
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+from ophglm_core.data.records import read_records
+from ophglm_core.data.vqa import CLOSED, VqaPair, build_vqa
+from ophglm_core.labels import BY_KEY, DISEASES
+
+from .conftest import shared
+
+
+@pytest.fixture(scope="module")
+def pairs() -> list[VqaPair]:
+    return build_vqa([*read_records(shared("odir5k")), *read_records(shared("eye4"))])
+
+
+def subject(pair: VqaPair) -> str:
+    """What a question is about, whatever its wording: the condition it names, or nothing."""
+    for label in DISEASES:
+        if BY_KEY[label].name in pair.question or BY_KEY[label].name_zh in pair.question:
+            return label
+    return ""
+
+
+@pytest.mark.parametrize("language", ["en", "zh"])
+def test_a_model_that_does_not_look_scores_at_chance(pairs: list[VqaPair], language: str) -> None:
+    """The best answer that a question alone allows is right in half of the cases, or 1 in n."""
+    groups: dict[tuple[str, str], Counter[str]] = {}
+    for pair in pairs:
+        if pair.language == language and pair.kind in CLOSED:
+            groups.setdefault((pair.kind, subject(pair)), Counter())[pair.answer] += 1
+    assert {kind for kind, _ in groups} == set(CLOSED)
+    assert {s for kind, s in groups if kind == "presence"} == set(DISEASES)
+    for answers in groups.values():
+        assert len(answers) >= 2
+        assert len(set(answers.values())) == 1, answers
+
+
+def test_answers_agree_with_labels(pairs: list[VqaPair]) -> None:
+    for pair in pairs:
+        yes = pair.answer in ("Yes.", "是。")
+        if pair.kind == "presence":
+            assert yes == (subject(pair) in pair.labels), pair
+        elif pair.kind == "normal":
+            assert yes == ("normal" in pair.labels), pair
+        elif pair.kind == "eye":
+            side = "left" if pair.answer in ("The left eye.", "左眼。") else "right"
+            assert f"_{side}." in pair.image[0], pair
+        elif pair.kind == "which":
+            named = {
+                d
+                for d in DISEASES
+                for n in (BY_KEY[d].name, BY_KEY[d].name_zh)
+                if n.lower() in pair.answer.lower()
+            }
+            assert named == set(pair.labels) - {"normal"}, pair
+
+
+def test_a_source_that_has_only_positives_is_not_asked_yes_or_no(pairs: list[VqaPair]) -> None:
+    kinds = {pair.kind for pair in pairs if "/eye4/" in pair.image[0]}
+    assert kinds == {"unanswerable"}
+
+
+def test_many_wordings_and_whole_sentences(pairs: list[VqaPair]) -> None:
+    for language, least in (("en", 60), ("zh", 45)):
+        asked = {p.question for p in pairs if p.language == language}
+        assert len(asked) > least
+    assert not any("{" in p.question + p.answer for p in pairs)
+    assert all(p.answer.endswith((".", "。")) for p in pairs)
+    chinese = [p for p in pairs if p.language == "zh"]
+    assert not any(re.search(r"[A-Za-z]{3}", p.question + p.answer) for p in chinese)
+
+
+def test_what_a_photograph_cannot_tell_is_said(pairs: list[VqaPair]) -> None:
+    found = [p for p in pairs if p.kind == "unanswerable" and p.language == "en"]
+    assert found
+    assert all("cannot show" in p.answer for p in found)
+
+
+def test_same_seed_same_pairs() -> None:
+    records = read_records(shared("odir5k"))[:400]
+    assert build_vqa(records) == build_vqa(list(reversed(records)))
+    assert build_vqa(records) != build_vqa(records, seed=1)
+
+
+def test_compared_eyes_are_of_one_patient(pairs: list[VqaPair]) -> None:
+    compared = [p for p in pairs if p.kind == "compare"]
+    assert compared
+    for pair in compared:
+        left, right = (Path(i).name for i in pair.image)
+        assert left == f"{pair.patient}_left.jpg"
+        assert right == f"{pair.patient}_right.jpg"
+    values = compared[0].to_json()
+    assert isinstance(values["image"], list)
+    assert json.loads(json.dumps(values)) == values
