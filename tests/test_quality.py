@@ -6,6 +6,9 @@ import numpy as np
 import pytest
 
 from ophglm_core.classify import Classifier
+from ophglm_core.data.records import read_records
+from ophglm_core.data.split import Split
+from ophglm_core.images import find_images
 from ophglm_core.modelfolder import ModelFolder
 from ophglm_core.quality import measure
 
@@ -35,3 +38,31 @@ def test_at_most_two_percent_of_real_photographs_are_turned_away(
     results = list(Classifier(bundled).classify(paths))
     turned_away = [f for f in results if f.status != "ok"]
     assert len(turned_away) <= 0.02 * len(paths), [(f.image, f.message) for f in turned_away]
+
+
+def foreign_pictures() -> list[Path]:
+    """All pictures in the wheels of scikit-image and scikit-learn but the retina."""
+    import skimage
+    import sklearn
+
+    folders = (Path(skimage.__file__).parent / "data", Path(sklearn.__file__).parent / "datasets")
+    found = [p for folder in folders for p in find_images(folder)]
+    return [p for p in found if p.name not in ("retina.jpg", "multipage_rgb.tif")]
+
+
+def test_foreign_pictures_are_turned_away(bundled: ModelFolder) -> None:
+    paths = foreign_pictures()
+    assert len(paths) > 20
+    results = list(Classifier(bundled).classify(paths))
+    taken = [f.image for f in results if f.status == "ok"]
+    assert len(taken) <= 0.05 * len(paths), taken
+
+
+def test_hazy_pictures_of_cataract_are_still_judged(bundled: ModelFolder, odir: Path) -> None:
+    records = Split().parts(read_records(odir))["test"]
+    hazy = [r.image for r in records if r.labels["cataract"]]
+    results = list(Classifier(bundled).classify(hazy))
+    judged = [f for f in results if f.status == "ok"]
+    assert len(judged) >= 0.9 * len(hazy)
+    likely = [f for f in judged if f.probabilities["cataract"] > 0.5]
+    assert len(likely) >= 0.6 * len(judged)
