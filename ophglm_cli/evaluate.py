@@ -24,7 +24,7 @@ def evaluate(
     report: Annotated[Path | None, typer.Option(help="Write a self-contained HTML report.")] = None,
     rounds: Annotated[
         int, typer.Option(min=2, help="Bootstrap resamples of patients for the intervals.")
-    ] = 300,
+    ] = 200,
 ) -> None:
     """Measure a model on labelled photographs, each figure with its interval over patients."""
     from .packages import need_packages

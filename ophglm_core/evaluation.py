@@ -34,7 +34,7 @@ class Evaluation:
 def evaluate(
     classifier: Classifier,
     records: list[Record],
-    rounds: int = 500,
+    rounds: int = 200,
     progress: Callable[[], None] = lambda: None,
 ) -> Evaluation:
     """Classify `records` and compare with their labels.

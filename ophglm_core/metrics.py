@@ -107,7 +107,7 @@ def _odir_score(
 def bootstrap(
     patients: Sequence[str],
     compute: Callable[[np.ndarray], dict[str, Any]],
-    rounds: int = 500,
+    rounds: int = 200,
     seed: int = 0,
 ) -> list[dict[str, Any]]:
     """Compute figures on `rounds` resamples of patients (with replacement, all their pictures).
