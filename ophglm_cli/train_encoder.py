@@ -54,9 +54,6 @@ def train_encoder(
         bool,
         typer.Option("--gradient-checkpointing", help="Compute more and hold less in memory."),
     ] = False,
-    compile: Annotated[
-        bool, typer.Option("--compile", help="Compile the network with torch.compile first.")
-    ] = False,
     seed: Annotated[int, typer.Option()] = 0,
 ) -> None:
     """Train the image encoder on photographs with labels and write a model folder.
@@ -85,7 +82,6 @@ def train_encoder(
         Split(validation, test, seed),
         operating_point,
         gradient_checkpointing,
-        compile,
         shlex.join(["ophglm", *sys.argv[1:]]),
     )
     schedule = Schedule(

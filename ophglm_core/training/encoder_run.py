@@ -38,7 +38,6 @@ class EncoderOptions:
     split: Split = field(default_factory=Split)
     operating_point: float = 0.85
     gradient_checkpointing: bool = False
-    compile: bool = False
     command: str = ""
 
 
@@ -110,8 +109,6 @@ def train_encoder(options: EncoderOptions, schedule: Schedule, listener: Listene
         "split": options.split.to_json(),
     }
     trainer = Trainer(stage, schedule, folder, fingerprint, accelerator, listener.training)
-    if options.compile:
-        trainer.unwrapped.compile()
     history = trainer.run()
     if not accelerator.is_main_process:
         return None
