@@ -12,11 +12,11 @@ from rich.text import Text
 from ophglm_core.assistant import Conversation
 from ophglm_core.classify import Classifier, collect
 from ophglm_core.errors import InputError, UsageError
-from ophglm_core.findings import NOTICE, NOTICE_ZH, Findings, percent
+from ophglm_core.findings import NOTICE, NOTICE_ZH, Findings, is_chinese, percent
 from ophglm_core.labels import BY_KEY, LABELS
 from ophglm_core.modelfolder import ModelFolder
 
-from .terminal import stdout
+from .terminal import label_style, stdout
 
 _HEADINGS = {
     "seen": ("From the photograph: ", "照片所见："),
@@ -54,10 +54,9 @@ def show_findings(findings: Sequence[Findings]) -> None:
         for label in LABELS:
             probability = finding.probabilities[label]
             positive = label in finding.positive
-            style = "" if not positive else "green" if label == "normal" else "bold red"
             bar = "━" * round(probability * 14) if stdout.is_terminal else ""
             line = f"  {BY_KEY[label].name:<33}{percent(probability):>9} {'*' if positive else ' '}"
-            stdout.print(Text(f"{line} {bar}".rstrip(), style=style))
+            stdout.print(Text(f"{line} {bar}".rstrip(), style=label_style(label, positive)))
     stdout.print()
 
 
@@ -114,8 +113,3 @@ class _Flow:
 def show_notice(question: str = "") -> None:
     """Print the notice that every output carries once."""
     stdout.print(Text(NOTICE_ZH if is_chinese(question) else NOTICE, style="dim"))
-
-
-def is_chinese(text: str) -> bool:
-    """Whether a text has Chinese characters."""
-    return re.search(r"[\u4e00-\u9fff]", text) is not None

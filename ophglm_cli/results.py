@@ -18,7 +18,7 @@ from ophglm_core.errors import InputError
 from ophglm_core.findings import Findings
 from ophglm_core.labels import LABELS
 
-from .terminal import stdout
+from .terminal import label_style, stdout
 
 COLUMNS = ("image", "status", *LABELS, "positive", "message", "eye", "model")
 _SHORT = {
@@ -172,8 +172,7 @@ class TableSink(Sink):
             for label in LABELS:
                 positive = label in findings.positive
                 value = f"{findings.probabilities[label]:.2f}{'*' if positive else ' '}"
-                style = "" if not positive else "green" if label == "normal" else "bold red"
-                row.append(f"{value:>6}", style=style)
+                row.append(f"{value:>6}", style=label_style(label, positive))
         else:
             message = (findings.message or "").removeprefix(findings.image).strip()
             row.append(f" {message}", style="yellow")

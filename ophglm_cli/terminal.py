@@ -14,6 +14,13 @@ stdout = Console(highlight=False, soft_wrap=not sys.stdout.isatty())
 stderr = Console(stderr=True, highlight=False, soft_wrap=not sys.stderr.isatty())
 
 
+def label_style(label: str, positive: bool) -> str:
+    """Return the style of a label's probability: what reached its threshold stands out."""
+    if not positive:
+        return ""
+    return "green" if label == "normal" else "bold red"
+
+
 @contextmanager
 def counter(name: str, total: int, shown: bool = True) -> Iterator[Callable[[int], None]]:
     """Show how many of `total` are done, with the time left, where stderr is a terminal.

@@ -15,7 +15,7 @@ from typing import Protocol
 
 from . import knowledge
 from .errors import UsageError
-from .findings import Findings, describe, percent
+from .findings import Findings, describe, is_chinese, percent
 from .labels import BY_KEY, DISEASES
 from .safety import Guard, named_conditions, red_flags
 
@@ -121,7 +121,7 @@ class Conversation:
 
     def ask(self, question: str) -> Iterator[Part]:
         """Answer a question; the parts come as they are ready, sentence by sentence."""
-        language = "zh" if re.search(r"[\u4e00-\u9fff]", question) else "en"
+        language = "zh" if is_chinese(question) else "en"
         flag = red_flags(question, language)
         if flag:
             # Nothing else: whoever reads this should be on the way and not read on.

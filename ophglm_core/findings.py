@@ -74,6 +74,11 @@ def positive_labels(probabilities: dict[str, float], thresholds: dict[str, float
     return ["normal"] if probabilities["normal"] >= thresholds["normal"] else []
 
 
+def is_chinese(text: str) -> bool:
+    """Whether a text has Chinese characters."""
+    return re.search(r"[\u4e00-\u9fff]", text) is not None
+
+
 def percent(probability: float, language: str = "en") -> str:
     """Word a probability without false precision or certainty."""
     if probability >= 0.99:

@@ -47,14 +47,13 @@ def label_figures(
         brier_score_loss,
         cohen_kappa_score,
         f1_score,
-        roc_auc_score,
     )
 
     positive, negative = int(actual.sum()), int((1 - actual).sum())
     called = (probability >= threshold).astype(int)
     both = positive > 0 and negative > 0
     return {
-        "auc": float(roc_auc_score(actual, probability)) if both else None,
+        "auc": _auc(actual, probability),
         "average_precision": (
             float(average_precision_score(actual, probability)) if positive else None
         ),
@@ -142,15 +141,19 @@ def auc_per_label(
     truth: [N, L], 0 or 1, NaN where unknown. score: [N, L]. A label that lacks positives or
     negatives gets None.
     """
-    from sklearn.metrics import roc_auc_score
-
     result: dict[str, float | None] = {}
     for column, label in enumerate(labels):
         known = ~np.isnan(truth[:, column])
-        actual = truth[known, column]
-        both = actual.size and 0 < actual.sum() < actual.size
-        result[label] = float(roc_auc_score(actual, score[known, column])) if both else None
+        result[label] = _auc(truth[known, column], score[known, column])
     return result
+
+
+def _auc(actual: np.ndarray, score: np.ndarray) -> float | None:
+    """Area under the ROC curve, or None where positives or negatives are missing."""
+    from sklearn.metrics import roc_auc_score
+
+    both = 0 < actual.sum() < actual.size
+    return float(roc_auc_score(actual, score)) if both else None
 
 
 def mean_defined(values: Sequence[Any]) -> float:
