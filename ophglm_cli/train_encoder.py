@@ -23,6 +23,10 @@ def train_encoder(
         str, typer.Option(help="A timm network: any ConvNeXt, or another by name.")
     ] = "convnext_atto",
     size: Annotated[int, typer.Option(min=32, help="Input size in pixels.")] = 224,
+    first_size: Annotated[
+        int | None,
+        typer.Option(min=32, help="Input size of the first three quarters of the epochs."),
+    ] = None,
     pretrained: Annotated[
         bool, typer.Option("--pretrained", help="Start from ImageNet weights.")
     ] = False,
@@ -76,6 +80,7 @@ def train_encoder(
         out,
         architecture,
         size,
+        first_size,
         pretrained,
         start,
         teacher,

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +14,7 @@ from ophglm_core.encoder.pretrained import load_imagenet_weights
 from ophglm_core.errors import UsageError
 from ophglm_core.labels import LABELS
 from ophglm_core.modelfolder import EncoderInfo, Manifest, ModelFolder
-from ophglm_core.training.augment import augment, resize, to_pixels
+from ophglm_core.training.augment import augment, draws_of, resize, to_pixels
 from ophglm_core.training.encoder import masked_loss
 
 
@@ -98,9 +99,9 @@ def test_augmentation_keeps_range_surround_and_repeats_from_its_seed() -> None:
     from .conftest import draw_fundus
 
     crop = torch.from_numpy(np.asarray(draw_fundus((128, 128))).copy())[None].repeat(6, 1, 1, 1)
-    first = augment(crop, 112, torch.Generator().manual_seed(1))
-    again = augment(crop, 112, torch.Generator().manual_seed(1))
-    other = augment(crop, 112, torch.Generator().manual_seed(2))
+    first = augment(crop, 112, draws_of(range(6)))
+    again = augment(crop, 112, draws_of(range(6)))
+    other = augment(crop, 112, draws_of(range(6, 12)))
     assert torch.equal(first, again)
     assert not torch.equal(first, other)
     assert first.shape == (6, 3, 112, 112)
@@ -137,3 +138,30 @@ def test_a_student_nears_its_teacher_without_any_label() -> None:
     best = torch.nn.functional.binary_cross_entropy(answer.probabilities, answer.probabilities)
     assert losses[-1] - float(best) < 0.4 * (losses[0] - float(best))
     assert teacher.encoder.classifier.weight.grad is None
+
+
+def test_a_teacher_is_asked_once_about_a_view_and_remembers_over_a_restart(tmp_path: Path) -> None:
+    from ophglm_core.training.distillation import StoredAnswers, Teacher
+
+    torch.manual_seed(0)
+    teacher = Teacher(ImageEncoder("convnext_atto"), 64, torch.device("cpu"))
+    pictures = torch.rand(5, 3, 64, 64)
+    asked: list[int] = []
+
+    def pixels(some: Sequence[int]) -> torch.Tensor:
+        asked.extend(some)
+        return pictures[list(some)]
+
+    answers = StoredAnswers(tmp_path, teacher, samples=5, places=1, views=2)
+    first = answers.answer([3, 1], 0, pixels)
+    assert asked == [3, 1]
+    again = StoredAnswers(tmp_path, teacher, samples=5, places=1, views=2)
+    second = again.answer([1, 4, 3], 0, pixels)
+    assert asked == [3, 1, 4]
+    expected = teacher.answer(pictures[[3, 1]])
+    assert torch.allclose(first.probabilities, expected.probabilities, atol=1e-6)
+    assert torch.equal(second.probabilities[[2, 0]], first.probabilities)
+    pooled = expected.features.mean(dim=(2, 3), keepdim=True)
+    assert torch.allclose(second.features[[2, 0]], pooled, atol=2e-2, rtol=1e-2)
+    again.answer([3], 1, pixels)
+    assert asked == [3, 1, 4, 3]

@@ -32,7 +32,7 @@ class Line:
         result: Tensor = (model(x + noise) - 2 * x + 1).square().mean()
         return result
 
-    def evaluate(self, module: nn.Module) -> dict[str, Any]:
+    def evaluate(self, module: nn.Module, epoch: int) -> dict[str, Any]:
         x = torch.linspace(0, 1, 20)[:, None]
         return {"score": -float((module(x) - 2 * x + 1).square().mean())}
 
@@ -103,7 +103,7 @@ def test_early_stop(tmp_path: Path) -> None:
     class Worse(Line):
         epoch = 0
 
-        def evaluate(self, module: nn.Module) -> dict[str, Any]:
+        def evaluate(self, module: nn.Module, epoch: int) -> dict[str, Any]:
             self.epoch += 1
             return {"score": -self.epoch}
 

@@ -8,10 +8,23 @@ and a gain per colour channel; no cut-outs and no strong blur.
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 
 import torch
 from torch import Tensor
 from torch.nn import functional
+
+#: How many random numbers the augmentation of one photograph takes.
+DRAWS = 14
+
+
+def draws_of(seeds: Iterable[int]) -> Tensor:
+    """Return the draws [B, DRAWS] that belong to these seeds, one a photograph."""
+    return torch.stack([torch.rand(DRAWS, generator=_generator(s)) for s in seeds])
+
+
+def _generator(seed: int) -> torch.Generator:
+    return torch.Generator().manual_seed(seed)
 
 
 def to_pixels(crops: Tensor) -> Tensor:
@@ -26,20 +39,23 @@ def resize(pixels: Tensor, size: int) -> Tensor:
     return functional.interpolate(pixels, (size, size), mode="bilinear", antialias=True)
 
 
-def augment(crops: Tensor, size: int, generator: torch.Generator) -> Tensor:
-    """uint8 disc crops [B, H, W, 3] -> augmented RGB [B, 3, size, size] in 0..1."""
-    count, device = crops.shape[0], crops.device
+def augment(crops: Tensor, size: int, draws: Tensor) -> Tensor:
+    """uint8 disc crops [B, H, W, 3] -> augmented RGB [B, 3, size, size] in 0..1.
 
-    def uniform(low: float, high: float, *shape: int) -> Tensor:
-        values = torch.rand(count, *shape, generator=generator) * (high - low) + low
-        return values.to(device)
+    draws: [B, DRAWS] in 0..1, what the augmentation is made of; the same draws give the same one.
+    """
+    count = crops.shape[0]
+    columns = iter(draws.to(crops.device).unbind(dim=1))
+
+    def uniform(low: float, high: float) -> Tensor:
+        return next(columns) * (high - low) + low
 
     angle = uniform(-math.pi, math.pi) * (uniform(0, 1) < 0.5) + uniform(-0.35, 0.35)
     scale = torch.exp(uniform(-0.16, 0.16))
     stretch = torch.exp(uniform(-0.06, 0.06))
     flip = torch.where(uniform(0, 1) < 0.5, -1.0, 1.0)
     cos, sin = torch.cos(angle), torch.sin(angle)
-    shift = uniform(-0.05, 0.05, 2)
+    shift = torch.stack([uniform(-0.05, 0.05), uniform(-0.05, 0.05)], dim=1)
     theta = torch.stack(
         [
             torch.stack([cos * scale * flip * stretch, -sin * scale, shift[:, 0]], dim=1),
@@ -52,7 +68,8 @@ def augment(crops: Tensor, size: int, generator: torch.Generator) -> Tensor:
     pixels = functional.grid_sample(pixels, grid, align_corners=False, padding_mode="zeros")
 
     def factor(spread: float, channels: int = 1) -> Tensor:
-        return torch.exp(uniform(-spread, spread, channels, 1, 1))
+        columns = [uniform(-spread, spread) for _ in range(channels)]
+        return torch.exp(torch.stack(columns, dim=1))[:, :, None, None]
 
     inside = (pixels.amax(dim=1, keepdim=True) > 0.05).float()
     total = inside.sum(dim=(2, 3), keepdim=True).clamp_min(1.0)

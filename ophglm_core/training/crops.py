@@ -30,8 +30,8 @@ class CropStore:
         self.size = size
         self.broken: dict[int, str] = {}
         shape = (len(self.paths), size, size, 3)
-        self._crops = _open(folder / f"crops-{stem}.u8", shape)
-        self._state = _open(folder / f"crops-{stem}.state", (len(self.paths),))
+        self._crops = open_map(folder / f"crops-{stem}.u8", shape)
+        self._state = open_map(folder / f"crops-{stem}.state", (len(self.paths),))
 
     def fill(self, progress: Callable[[int, int], None]) -> None:
         """Decode what is not there yet; `progress(done, total)` is called as it goes.
@@ -62,7 +62,8 @@ class CropStore:
         return torch.from_numpy(self._crops[np.asarray(indices)])
 
 
-def _open(path: Path, shape: tuple[int, ...]) -> np.memmap:
-    expected = int(np.prod(shape))
+def open_map(path: Path, shape: tuple[int, ...], dtype: type = np.uint8) -> np.memmap:
+    """Open a memory-mapped array; one that has not this size is made anew, filled with zeros."""
+    expected = int(np.prod(shape)) * np.dtype(dtype).itemsize
     mode = "r+" if path.is_file() and path.stat().st_size == expected else "w+"
-    return np.memmap(path, dtype=np.uint8, mode=mode, shape=shape)  # type: ignore[call-overload]
+    return np.memmap(path, dtype=dtype, mode=mode, shape=shape)  # type: ignore[call-overload]

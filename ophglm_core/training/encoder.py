@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -15,20 +17,32 @@ from ..data.records import Record, label_matrix
 from ..encoder.network import ImageEncoder
 from ..labels import DISEASES, LABELS
 from ..metrics import auc_per_label, mean_defined
-from .augment import augment, resize, to_pixels
+from .augment import DRAWS, augment, draws_of, resize, to_pixels
 from .crops import CropStore
-from .distillation import Student, Teacher, distillation_loss
+from .distillation import VIEWS, StoredAnswers, Student, Teacher, distillation_loss
 
 #: Crops are kept a little larger than the network's input, for rotation and scale to draw on.
 CROP_MARGIN = 1.14
 _SMOOTHING = 0.04
+_LABEL_SHARE = 0.2
+#: Pixels a place of the last feature map stands for, in ConvNeXt as in EfficientNet.
+_STRIDE = 32
+
+
+@dataclass(frozen=True)
+class FirstEpochs:
+    """The first `epochs` see photographs of `size` pixels."""
+
+    size: int
+    epochs: int
 
 
 class EncoderStage:
     """The loss and the evaluation of the image encoder.
 
-    train, validation: the records. size: the network's input in pixels. teacher: an encoder that
-    the network learns from beside the labels, or None.
+    train, validation: the records. size: the network's input in pixels. first: the input of the
+    first epochs, and how many they are, or None: low resolution first costs a fraction. teacher: an
+    encoder that the network learns from beside the labels, or None.
     """
 
     def __init__(
@@ -39,12 +53,13 @@ class EncoderStage:
         size: int,
         folder: Path,
         device: torch.device,
+        first: FirstEpochs | None = None,
         teacher: Teacher | None = None,
     ):
         module = Student(encoder, teacher.encoder.features) if teacher else encoder
         self.module: nn.Module = module.to(device)
         self.module.to(memory_format=torch.channels_last)
-        self.size, self.device, self.teacher = size, device, teacher
+        self.size, self.first, self.device, self.teacher = size, first, device, teacher
         largest = max(size, teacher.size) if teacher else size
         self.crops = CropStore(folder, [r.image for r in train], round(largest * CROP_MARGIN))
         self.validation_crops = CropStore(folder, [r.image for r in validation], size)
@@ -52,6 +67,10 @@ class EncoderStage:
         self.validation_truth = label_matrix(validation)
         self.positive_weight = torch.from_numpy(_positive_weights(self.truth)).to(device)
         self.usable: list[int] = list(range(len(train)))
+        self.answers: StoredAnswers | None = None
+        if teacher is not None:
+            places = math.ceil(size / _STRIDE)
+            self.answers = StoredAnswers(folder, teacher, len(train), places, VIEWS)
 
     @property
     def samples(self) -> int:
@@ -77,33 +96,48 @@ class EncoderStage:
     ) -> Tensor:
         """Binary cross-entropy over the known labels, positives weighted by the root of rarity.
 
-        With a teacher, its answers are learned as well, half of the time on mixed pictures.
+        With a teacher, its answers are learned as well.
         """
         rows = [self.usable[i] for i in indices]
-        crops = self.crops.batch(rows).to(self.device)
         truth = torch.from_numpy(self.truth[rows]).to(self.device)  # [B, L], NaN: unknown
-        if self.teacher is None:
-            logits = model(_channels_last(augment(crops, self.size, generator)))
+        size = self.size_at(epoch)
+        if self.teacher is None or self.answers is None:
+            draws = torch.rand(len(rows), DRAWS, generator=generator)
+            crops = self.crops.batch(rows).to(self.device)
+            logits = model(_channels_last(augment(crops, size, draws)))
             return masked_loss(logits.float(), truth, self.positive_weight)
-        pixels = augment(crops, max(self.size, self.teacher.size), generator)
-        mixed = float(torch.rand(1, generator=generator)) < 0.5
-        if mixed:  # mixup: the teacher is asked about the mixture itself, so no label is needed
-            share = float(torch.rand(1, generator=generator)) * 0.5
-            pixels = pixels * (1 - share) + pixels.flip(0) * share
-        answer = self.teacher.answer(pixels)
-        logits, projected = model(_channels_last(resize(pixels, self.size)))
-        loss = distillation_loss(logits, projected, answer)
-        if not mixed:
-            loss = loss + 0.2 * masked_loss(logits.float(), truth, self.positive_weight)
-        return loss
+        view, largest = epoch % VIEWS, max(self.size, self.teacher.size)
 
-    def evaluate(self, module: nn.Module) -> dict[str, Any]:
-        """Return the validation AUC per label and as 'score' the mean over the five diseases."""
+        def seen(some: Sequence[int], pixels: int) -> Tensor:
+            draws = draws_of(row * VIEWS + view for row in some)
+            return augment(self.crops.batch(some).to(self.device), pixels, draws)
+
+        answer = self.answers.answer(rows, view, lambda some: seen(some, largest))
+        logits, projected = model(_channels_last(resize(seen(rows, self.size), size)))
+        loss = distillation_loss(logits, projected, answer)
+        return loss + _LABEL_SHARE * masked_loss(logits.float(), truth, self.positive_weight)
+
+    def size_at(self, epoch: int) -> int:
+        """Return the input size in pixels of an epoch, counted from 0."""
+        return self.first.size if self.first and epoch < self.first.epochs else self.size
+
+    def evaluate(self, module: nn.Module, epoch: int) -> dict[str, Any]:
+        """Return the validation AUC per label and as 'score' the mean over the five diseases.
+
+        While the resolution is low the score only grows, so that neither the early stop nor the
+        choice of the best epoch falls into that part.
+        """
         encoder = module.encoder if isinstance(module, Student) else module
-        logits = predict_logits(encoder, self.validation_crops, self.device)
+        size = self.size_at(epoch)
+        logits = predict_logits(encoder, self.validation_crops, size, self.device)
         auc = auc_per_label(self.validation_truth, logits, LABELS)
         macro = mean_defined([auc[label] for label in DISEASES])
-        return {"score": 0.0 if np.isnan(macro) else macro, "auc": auc, "macro_auc": macro}
+        score = 0.0 if np.isnan(macro) else macro
+        return {
+            "score": score if size == self.size else epoch - 1e6,
+            "auc": auc,
+            "macro_auc": macro,
+        }
 
 
 def _channels_last(pixels: Tensor) -> Tensor:
@@ -128,13 +162,13 @@ def _positive_weights(truth: np.ndarray) -> np.ndarray:
 
 @torch.no_grad()
 def predict_logits(
-    module: nn.Module, crops: CropStore, device: torch.device, batch: int = 32
+    module: nn.Module, crops: CropStore, size: int, device: torch.device, batch: int = 32
 ) -> np.ndarray:
-    """Logits float32 [N, L] of a store of crops that have the network's size."""
+    """Logits float32 [N, L] of a store of crops, seen at `size` pixels."""
     module.eval()
     parts = [np.zeros((0, len(LABELS)), dtype=np.float32)]
     for start in range(0, len(crops.paths), batch):
         rows = range(start, min(start + batch, len(crops.paths)))
-        pixels = _channels_last(to_pixels(crops.batch(rows).to(device)))
+        pixels = _channels_last(resize(to_pixels(crops.batch(rows).to(device)), size))
         parts.append(module(pixels).float().cpu().numpy())
     return np.concatenate(parts)

@@ -20,8 +20,11 @@ from ..errors import InputError, UsageError
 from ..labels import LABELS
 from ..modelfolder import MANIFEST, open_model
 from .distillation import Teacher
-from .encoder import EncoderStage
+from .encoder import EncoderStage, FirstEpochs
 from .loop import Progress, Schedule, Trainer, make_accelerator
+
+#: The share of the epochs that see the size of `EncoderOptions.first_size`.
+_FIRST_SHARE = 0.75
 
 
 @dataclass(frozen=True)
@@ -32,6 +35,7 @@ class EncoderOptions:
     out: Path
     architecture: str = "convnext_atto"
     size: int = 224
+    first_size: int | None = None
     pretrained: bool = False
     start: Path | None = None
     teacher: Path | None = None
@@ -92,6 +96,7 @@ def train_encoder(options: EncoderOptions, schedule: Schedule, listener: Listene
             options.size,
             folder,
             accelerator.device,
+            _first_epochs(options, schedule),
             teacher,
         )
         for path, sentence in stage.prepare(listener.decoding).items():
@@ -103,6 +108,7 @@ def train_encoder(options: EncoderOptions, schedule: Schedule, listener: Listene
         "photographs": len(records),
         "architecture": options.architecture,
         "size": options.size,
+        "first_size": options.first_size,
         "pretrained": options.pretrained,
         "start": str(options.start) if options.start else None,
         "teacher": str(options.teacher) if options.teacher else None,
@@ -161,6 +167,12 @@ def _make_encoder(
     origin = load_imagenet_weights(encoder) if options.pretrained else "random"
     _start_head(encoder, train)
     return encoder, origin
+
+
+def _first_epochs(options: EncoderOptions, schedule: Schedule) -> FirstEpochs | None:
+    if options.first_size is None:
+        return None
+    return FirstEpochs(options.first_size, int(schedule.epochs * _FIRST_SHARE))
 
 
 def _describe(records: list[Record]) -> dict[str, Any]:

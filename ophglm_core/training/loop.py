@@ -75,8 +75,8 @@ class Stage(Protocol):
         """Return the mean loss of the samples `indices`; random draws come from `generator`."""
         ...
 
-    def evaluate(self, module: nn.Module) -> dict[str, Any]:
-        """Return validation metrics; 'score' is what is maximised."""
+    def evaluate(self, module: nn.Module, epoch: int) -> dict[str, Any]:
+        """Return validation metrics after an epoch, counted from 0; 'score' is maximised."""
         ...
 
 
@@ -264,7 +264,7 @@ class Trainer:
         # Every process evaluates the whole validation set: it is small, and all then agree.
         self.average.module.eval()
         with torch.no_grad(), self.accelerator.autocast():
-            return self.stage.evaluate(self.average.module)
+            return self.stage.evaluate(self.average.module, self.epoch)
 
     def _save(self) -> None:
         if not self.accelerator.is_main_process:
