@@ -5,7 +5,8 @@ arXiv 2106.05237); its last feature map is a second, far denser target (Romero e
 arXiv 1412.6550), which is what a network without ImageNet weights gains most from.
 
 A long schedule would ask the teacher the same again and again, at more cost than the student's own
-step: so each photograph is seen in a fixed number of augmented views, and the answers are kept.
+step: so the teacher is asked about a few augmented views of each photograph, and its answers are
+kept. The student sees these views mirrored and in quarter turns, with the features turned alike.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ from .augment import resize
 from .crops import open_map
 
 #: Augmented views of each photograph that the teacher is asked about.
-VIEWS = 8
+VIEWS = 4
 _FEATURE_SHARE = 1.0
 
 
@@ -34,6 +35,16 @@ class Answer:
 
     probabilities: Tensor
     features: Tensor
+
+    def turned(self, quarters: int, mirrored: bool) -> Answer:
+        """Return the answer about the same pictures, turned as `turn` turns them."""
+        return Answer(self.probabilities, turn(self.features, quarters, mirrored))
+
+
+def turn(pictures: Tensor, quarters: int, mirrored: bool) -> Tensor:
+    """[B, C, H, H] turned by `quarters` of a circle and then, if asked, mirrored."""
+    pictures = torch.rot90(pictures, quarters, (2, 3))
+    return pictures.flip(3) if mirrored else pictures
 
 
 class Teacher:

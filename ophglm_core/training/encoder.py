@@ -19,7 +19,7 @@ from ..labels import DISEASES, LABELS
 from ..metrics import auc_per_label, mean_defined
 from .augment import DRAWS, augment, draws_of, resize, to_pixels
 from .crops import CropStore
-from .distillation import VIEWS, StoredAnswers, Student, Teacher, distillation_loss
+from .distillation import VIEWS, StoredAnswers, Student, Teacher, distillation_loss, turn
 
 #: Crops are kept a little larger than the network's input, for rotation and scale to draw on.
 CROP_MARGIN = 1.14
@@ -113,7 +113,10 @@ class EncoderStage:
             return augment(self.crops.batch(some).to(self.device), pixels, draws)
 
         answer = self.answers.answer(rows, view, lambda some: seen(some, largest))
-        logits, projected = model(_channels_last(resize(seen(rows, self.size), size)))
+        quarters, mirrored = torch.randint(0, 4, (2,), generator=generator).tolist()
+        answer = answer.turned(quarters, mirrored > 1)
+        pixels = turn(resize(seen(rows, self.size), size), quarters, mirrored > 1)
+        logits, projected = model(_channels_last(pixels))
         loss = distillation_loss(logits, projected, answer)
         return loss + _LABEL_SHARE * masked_loss(logits.float(), truth, self.positive_weight)
 
