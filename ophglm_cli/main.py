@@ -17,6 +17,7 @@ from .chat import chat
 from .classify import classify
 from .evaluate import evaluate
 from .train_encoder import train_encoder
+from .train_fusion import train_fusion
 
 
 class _Commands(TyperGroup):
@@ -53,6 +54,7 @@ app.command("classify")(classify)
 app.command("chat")(chat)
 app.command("evaluate")(evaluate)
 app.command("train-encoder")(train_encoder)
+app.command("train-fusion")(train_fusion)
 app.command("build-vqa")(build_vqa)
 
 

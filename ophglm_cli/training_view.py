@@ -66,7 +66,8 @@ class TrainingView:
             )
             parts.append(f"validation AUC {figures['macro_auc']:.4f} ({each})")
         else:
-            parts.append(f"validation {figures['score']:.4f}")
+            named = {k.replace("_", " "): v for k, v in figures.items() if k != "score"}
+            parts.append("validation " + ", ".join(f"{k} {v:.4f}" for k, v in named.items()))
         parts.append(f"{_duration(event.seconds_left)} left")
         self.remark(", ".join(parts) + (" *" if event.best else ""))
 

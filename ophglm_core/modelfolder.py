@@ -24,6 +24,10 @@ FORMAT = 1
 MANIFEST = "ophglm.json"
 ENCODER_WEIGHTS = "encoder.safetensors"
 ENCODER_ONNX = "encoder.onnx"
+FUSION_WEIGHTS = "fusion.safetensors"
+FUSION_ONNX = "fusion.onnx"
+TEXT_ENCODER_ONNX = "text_encoder.onnx"
+TOKENIZER = "tokenizer.json"
 DEFAULT_MODEL = "ophglm-smollm2-135m"
 
 
@@ -52,7 +56,8 @@ class Manifest:
     """The contents of `ophglm.json`.
 
     farthest: the encoder's distance from which a picture is no fundus photograph of the training's
-    kind; None where the gate was not fitted.
+    kind; None where the gate was not fitted. fusion: the module's 'network' (its dimensions), its
+    'text_encoder' by name, its 'training' and its 'metrics'; None where a folder has none.
     """
 
     name: str
@@ -62,6 +67,7 @@ class Manifest:
     operating_point: float = 0.85
     farthest: float | None = None
     llm: dict[str, str] = field(default_factory=dict)
+    fusion: dict[str, Any] | None = None
     training: dict[str, Any] = field(default_factory=dict)
     metrics: dict[str, Any] = field(default_factory=dict)
     format: int = FORMAT
@@ -161,6 +167,11 @@ def written_folder(target: Path) -> Iterator[Path]:
             os.replace(partial, target)
     finally:
         shutil.rmtree(partial, ignore_errors=True)
+
+
+def copy_model(model: ModelFolder, folder: Path) -> None:
+    """Copy a model folder's files into another folder."""
+    shutil.copytree(model.path, folder, dirs_exist_ok=True)
 
 
 def file_sha256(path: Path) -> str:

@@ -8,7 +8,7 @@ import pytest
 
 from ophglm_core.errors import UsageError
 from ophglm_core.labels import LABELS
-from ophglm_core.llm.source import default_llm
+from ophglm_core.llm.source import identify_llm
 from ophglm_core.modelcard import card
 from ophglm_core.modelfolder import (
     Manifest,
@@ -75,5 +75,5 @@ def test_a_folder_that_is_not_finished_leaves_nothing(tmp_path: Path) -> None:
 
 
 def test_the_manifest_names_the_embedded_language_model(bundled: ModelFolder) -> None:
-    assert bundled.manifest.llm == default_llm()
+    assert bundled.manifest.llm == identify_llm()
     assert len(bundled.manifest.llm["sha256"]) == 64

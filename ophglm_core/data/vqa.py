@@ -14,8 +14,11 @@ from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass
 from functools import cache
 from importlib import resources
+from pathlib import Path
 from typing import Any
 
+from ..errors import InputError
+from ..images import sample_path
 from ..labels import BY_KEY, DISEASES, LABELS
 from .keywords import split_keywords
 from .records import Record
@@ -35,6 +38,9 @@ _GRADES: tuple[tuple[str, str, str, str], ...] = (
 _YES = {"en": "Yes", "zh": "是"}
 _NO = {"en": "No", "zh": "否"}
 _STOP = {"en": ".", "zh": "。"}
+_ENGLISH = {"是": "yes", "否": "no", "左眼": "left", "右眼": "right"} | {
+    g[3]: g[2] for g in _GRADES
+}
 
 
 @dataclass(frozen=True)
@@ -42,7 +48,7 @@ class VqaPair:
     """A question about one photograph (or, to compare, the left and the right of a patient).
 
     labels: the conditions that the pictures show, as keys. kind: see CLOSED; 'which', 'compare'
-    and 'unanswerable' are open.
+    and 'unanswerable' are open. complete: whether all labels of the pictures are known.
     """
 
     image: tuple[str, ...]
@@ -52,6 +58,7 @@ class VqaPair:
     labels: tuple[str, ...]
     language: str
     patient: str
+    complete: bool = True
 
     def to_json(self) -> dict[str, Any]:
         """Return the pair as a JSON line's values; a single image is a string."""
@@ -59,6 +66,56 @@ class VqaPair:
         values["image"] = self.image[0] if len(self.image) == 1 else list(self.image)
         values["labels"] = list(self.labels)
         return values
+
+
+def read_vqa(path: Path) -> list[VqaPair]:
+    """Read what `ophglm build-vqa` wrote, or what has the same keys.
+
+    patient and labels may be absent: each picture then counts as a patient of its own. Raises
+    InputError, with the line, if a record cannot be used.
+    """
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except OSError as error:
+        raise InputError(f"{path} cannot be read ({error.strerror}).") from None
+    except UnicodeDecodeError:
+        raise InputError(f"{path} is not a text file in UTF-8.") from None
+    pairs = []
+    for number, line in enumerate(lines, start=1):
+        if not line.strip():
+            continue
+        try:
+            values = json.loads(line)
+            image = values["image"]
+            images = (image,) if isinstance(image, str) else tuple(image)
+            pairs.append(
+                VqaPair(
+                    images,
+                    values["question"],
+                    values["answer"],
+                    values["kind"],
+                    tuple(values.get("labels", ())),
+                    values["language"],
+                    values.get("patient") or images[0],
+                    values.get("complete", True),
+                )
+            )
+        except (ValueError, TypeError, AttributeError) as error:
+            raise InputError(f"{path}, line {number} is not a JSON record ({error}).") from None
+        except (KeyError, IndexError) as error:
+            raise InputError(f"{path}, line {number} lacks {error}.") from None
+    if not pairs:
+        raise InputError(f"{path} holds no question.")
+    return pairs
+
+
+def closed_answer(pair: VqaPair) -> str | None:
+    """Return a closed answer in its English short form ('yes', 'left', 'dry'), else None."""
+    if pair.kind not in CLOSED:
+        return None
+    text = pair.answer.strip(" .。").lower()
+    text = text.removeprefix("the ").removesuffix(" eye")
+    return _ENGLISH.get(text, text)
 
 
 @cache
@@ -89,6 +146,19 @@ def build_vqa(records: Iterable[Record], seed: int = 0) -> list[VqaPair]:
     return pairs
 
 
+def example_prompts(count: int) -> list[tuple[tuple[str, ...], str, str]]:
+    """Return prompts (photographs, question, language) about the sample photograph."""
+    sample = (str(sample_path()),)
+    wordings = _wordings()
+    closed = [wording for kind in CLOSED for wording in wordings[kind]["en"]]
+    questions = [
+        w.format(name=BY_KEY[d].name) for d in DISEASES for w in wordings["presence"]["en"]
+    ]
+    questions += [w.format(name=BY_KEY["dr"].name) for w in closed] + wordings["which"]["en"]
+    questions = list(dict.fromkeys(questions))
+    return [(sample, questions[i % len(questions)], "en") for i in range(count)]
+
+
 class _Maker:
     """Makes the pairs of one language."""
 
@@ -112,6 +182,7 @@ class _Maker:
             tuple(label for label in LABELS if label in shown),
             self.language,
             records[0].patient,
+            all(r.complete for r in records),
         )
 
     def _yes_no(

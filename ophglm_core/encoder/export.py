@@ -49,7 +49,7 @@ def write_encoder(encoder: ImageEncoder, size: int, folder: Path) -> float:
     compute in fp32. Raises UsageError if the outputs differ by more than 1e-4.
     """
     encoder = encoder.cpu().to(memory_format=torch.contiguous_format).eval()
-    state = {k: _half(v).contiguous() for k, v in encoder.state_dict().items()}
+    state = {k: half(v).contiguous() for k, v in encoder.state_dict().items()}
     encoder.load_state_dict(
         {k: v.float() if v.is_floating_point() else v for k, v in state.items()}
     )
@@ -59,8 +59,8 @@ def write_encoder(encoder: ImageEncoder, size: int, folder: Path) -> float:
         raw = Path(scratch) / "raw.onnx"
         export_onnx(encoder, size, raw)
         graph = onnx.load(raw)
-    _strip(graph)
-    _store_half(graph)
+    strip(graph)
+    store_half(graph)
     onnx.save(graph, folder / ENCODER_ONNX)
     difference = compare_runtimes(encoder, folder / ENCODER_ONNX, size)
     if difference > TOLERANCE:
@@ -104,16 +104,17 @@ def compare_runtimes(encoder: ImageEncoder, onnx_path: Path, size: int) -> float
     return float(np.abs(expected - got).max())
 
 
-def _half(value: torch.Tensor) -> torch.Tensor:
+def half(value: torch.Tensor) -> torch.Tensor:
+    """Round to fp16; integers stay. Raises UsageError if a weight is too large for it."""
     if not value.is_floating_point():
         return value
-    half = value.half()
-    if not torch.isfinite(half).all():
+    rounded = value.half()
+    if not torch.isfinite(rounded).all():
         raise UsageError("A weight is too large for fp16; train with more weight decay.")
-    return half
+    return rounded
 
 
-def _strip(model: onnx.ModelProto) -> None:
+def strip(model: onnx.ModelProto) -> None:
     """Take out stack traces and other notes of the exporter, a seventh of the file."""
     del model.graph.value_info[:]
     for node in model.graph.node:
@@ -121,7 +122,7 @@ def _strip(model: onnx.ModelProto) -> None:
         node.doc_string = ""
 
 
-def _store_half(model: onnx.ModelProto) -> None:
+def store_half(model: onnx.ModelProto) -> None:
     """Store fp32 weights as fp16 with a cast behind each; ONNX Runtime undoes it at load."""
     graph = model.graph
     casts = []

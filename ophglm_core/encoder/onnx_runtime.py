@@ -22,22 +22,26 @@ class EncoderOutput:
     distance: np.ndarray
 
 
+def load_session(path: Path) -> onnxruntime.InferenceSession:
+    """Load an ONNX file for the CPU. Raises UsageError if it is none."""
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 4
+    # Matrices kept as int8 are to be computed with in fp32, as torch does.
+    options.add_session_config_entry("session.disable_quant_qdq", "1")
+    try:
+        return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+    except Exception as error:
+        first = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise UsageError(f"{path} cannot be loaded as an ONNX model ({first}).") from None
+
+
 class EncoderSession:
     """An exported encoder, ready to run. Raises UsageError if the file cannot be loaded."""
 
     OUTPUTS = ("logits", "maps", "features", "distance")
 
-    def __init__(self, path: Path, threads: int = 0):
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = threads
-        options.log_severity_level = 4
-        try:
-            self._session = onnxruntime.InferenceSession(
-                str(path), options, providers=["CPUExecutionProvider"]
-            )
-        except Exception as error:
-            first = str(error).splitlines()[0] if str(error) else type(error).__name__
-            raise UsageError(f"{path} cannot be loaded as an ONNX model ({first}).") from None
+    def __init__(self, path: Path):
+        self._session = load_session(path)
 
     def run(self, pixels: np.ndarray) -> EncoderOutput:
         """Run RGB float32 [B, 3, H, W] in 0..1."""

@@ -3,21 +3,22 @@
 from __future__ import annotations
 
 import codecs
+import ctypes
 import os
 from collections.abc import Iterator
 from pathlib import Path
 
-from ..errors import UsageError
+import numpy as np
 
-#: Used where a GGUF carries no chat template.
-_CHATML = (
-    "{% for m in messages %}{{'<|im_start|>' + m['role'] + '\n' + m['content'] + '<|im_end|>' + "
-    "'\n'}}{% endfor %}{% if add_generation_prompt %}{{'<|im_start|>assistant\n'}}{% endif %}"
-)
+from ..errors import UsageError
+from .chat_template import render
 
 
 class LlamaSession:
-    """One growing context: text goes in at its end, and only what is new is computed.
+    """One growing context: text and rows go in at its end, and only what is new is computed.
+
+    A row takes a token's place. In `tokens` it is a negative number, which llama-cpp-python
+    compares like a token's when it looks for what its cache already holds.
 
     path: a GGUF file. context: the number of tokens it may hold. Raises UsageError if llama.cpp
     cannot load the file.
@@ -41,9 +42,11 @@ class LlamaSession:
             raise UsageError(f"{path} cannot be loaded by llama.cpp ({error}).") from None
         self.context = int(self._llama.n_ctx())
         self.tokens: list[int] = []
+        self._rows: dict[int, np.ndarray] = {}
+        self._row_number = -1
         #: Tokens computed so far, prompt and answers: shows that a turn reads only what is new.
         self.computed = 0
-        self._template = str(self._llama.metadata.get("tokenizer.chat_template") or _CHATML)
+        self._template = self._llama.metadata.get("tokenizer.chat_template")
         self._special = {
             "bos_token": self._piece(self._llama.token_bos()),
             "eos_token": self._piece(self._llama.token_eos()),
@@ -56,17 +59,7 @@ class LlamaSession:
 
     def render(self, messages: list[dict[str, str]], answer_next: bool) -> str:
         """Render chat messages with the model's own template. Raises UsageError if it fails."""
-        from jinja2 import TemplateError
-        from jinja2.sandbox import ImmutableSandboxedEnvironment
-
-        environment = ImmutableSandboxedEnvironment(trim_blocks=True, lstrip_blocks=True)
-        environment.globals["raise_exception"] = _refuse
-        try:
-            return environment.from_string(self._template).render(
-                messages=messages, add_generation_prompt=answer_next, **self._special
-            )
-        except (TemplateError, ValueError) as error:
-            raise UsageError(f"The model's chat template cannot be used ({error}).") from None
+        return render(self._template, messages, answer_next, self._special)
 
     def count(self, text: str) -> int:
         """Return how many tokens `text` is."""
@@ -79,8 +72,20 @@ class LlamaSession:
         """Put text at the end of the context; it is computed when the next answer starts."""
         self.tokens.extend(self._tokenize(text))
 
+    def feed_rows(self, rows: np.ndarray) -> None:
+        """Put rows, float32 [K, H], at the end of the context, as if they were K words."""
+        width = int(self._llama.n_embd())
+        if rows.ndim != 2 or rows.shape[1] != width:
+            raise UsageError(f"Rows of shape {rows.shape} do not fit a model of width {width}.")
+        for row in rows:
+            self._row_number -= 1
+            self._rows[self._row_number] = np.ascontiguousarray(row, dtype=np.float32)
+            self.tokens.append(self._row_number)
+
     def rewind(self, length: int) -> None:
-        """Forget all tokens past the first `length`."""
+        """Forget all tokens and rows past the first `length`."""
+        for token in self.tokens[length:]:
+            self._rows.pop(token, None)
         del self.tokens[length:]
 
     def generate(self, limit: int) -> Iterator[str]:
@@ -94,6 +99,7 @@ class LlamaSession:
             return
         before = len(self.tokens) - self._shared_prefix()
         self.computed += before
+        self._compute_rows()
         stream = self._llama.generate(self.tokens, temp=0.0, repeat_penalty=1.1)
         for number, token in enumerate(stream):
             if self._ends(token) or number >= limit:
@@ -103,6 +109,56 @@ class LlamaSession:
             text = decoder.decode(self._llama.detokenize([token], self.tokens[-2:-1]))
             if text:
                 yield text
+
+    def next_logits(self) -> np.ndarray:
+        """Return the logits, float32 [V], of the token that would follow the context."""
+        from llama_cpp import llama_get_logits_ith
+
+        self._compute_rows()
+        start = self._shared_prefix()
+        self._llama.n_tokens = start
+        self._llama.eval(self.tokens[start:])
+        logits = llama_get_logits_ith(self._llama.ctx, -1)
+        return np.ctypeslib.as_array(logits, shape=(self._llama.n_vocab(),)).copy()
+
+    def _compute_rows(self) -> None:
+        """Compute the context up to its last row, which llama-cpp-python itself cannot."""
+        last = max((i + 1 for i, token in enumerate(self.tokens) if token < 0), default=0)
+        position = self._shared_prefix()
+        while position < last:
+            are_rows, end = self.tokens[position] < 0, position
+            while end < last and (self.tokens[end] < 0) == are_rows:
+                end += 1
+            self._llama.n_tokens = position
+            if are_rows:
+                self._decode_rows(self.tokens[position:end])
+            else:
+                self._llama.eval(self.tokens[position:end])
+            position = end
+
+    def _decode_rows(self, numbers: list[int]) -> None:
+        from llama_cpp import llama_batch_free, llama_batch_init, llama_decode
+
+        llama, width = self._llama, int(self._llama.n_embd())
+        llama._ctx.kv_cache_seq_rm(-1, llama.n_tokens, -1)
+        for start in range(0, len(numbers), llama.n_batch):
+            part = numbers[start : start + llama.n_batch]
+            values = np.stack([self._rows[number] for number in part])
+            batch = llama_batch_init(len(part), width, 1)
+            try:
+                batch.n_tokens = len(part)
+                ctypes.memmove(batch.embd, values.ctypes.data, values.nbytes)
+                for i in range(len(part)):
+                    batch.pos[i] = llama.n_tokens + i
+                    batch.n_seq_id[i] = 1
+                    batch.seq_id[i][0] = 0
+                    batch.logits[i] = False
+                if llama_decode(llama.ctx, batch) != 0:
+                    raise UsageError("llama.cpp could not take the photograph's rows.")
+            finally:
+                llama_batch_free(batch)
+            llama.input_ids[llama.n_tokens : llama.n_tokens + len(part)] = part
+            llama.n_tokens += len(part)
 
     def _ends(self, token: int) -> bool:
         from llama_cpp import llama_vocab_is_eog
@@ -121,7 +177,3 @@ class LlamaSession:
     def close(self) -> None:
         """Free the model's memory."""
         self._llama.close()
-
-
-def _refuse(message: str) -> None:
-    raise ValueError(message)

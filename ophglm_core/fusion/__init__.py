@@ -1,0 +1,1 @@
+"""The fusion module: picture and question become rows for the language model."""

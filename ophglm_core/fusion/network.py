@@ -1,0 +1,187 @@
+"""The fusion module as a torch module, in the two forms that a model folder can hold.
+
+Its task is OphGLM's (Deng et al. 2023, arXiv 2306.12174): the photograph, with regard to the
+question, becomes rows that a frozen language model reads as if they were words.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from itertools import pairwise
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+#: The closed answers that a small head gives beside the rows.
+ANSWERS = (
+    "yes",
+    "no",
+    "left",
+    "right",
+    "mild non-proliferative",
+    "moderate non-proliferative",
+    "severe non-proliferative",
+    "proliferative",
+    "dry",
+    "wet",
+)
+#: Two photographs at most: the eyes of a patient.
+_PICTURES = 2
+
+
+@dataclass(frozen=True)
+class FusionInfo:
+    """The dimensions of a fusion module, as the manifest keeps them.
+
+    kind: 'queries' or 'mlp'. image_width, text_width, llm_width: vector sizes of an image token, a
+    text token and a row. places: image tokens of one photograph. scale: the root mean square of the
+    language model's token embeddings, at which the rows start.
+    """
+
+    kind: str
+    image_width: int
+    places: int
+    text_width: int
+    llm_width: int
+    scale: float
+    rows: int = 16
+    width: int = 256
+    layers: int = 3
+    heads: int = 8
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the dimensions as plain values for a manifest."""
+        return asdict(self)
+
+
+def make_fusion(info: FusionInfo) -> Fusion:
+    """Return a new fusion module of these dimensions."""
+    return QueryFusion(info) if info.kind == "queries" else MlpFusion(info)
+
+
+class Fusion(nn.Module):
+    """What both forms share: the closed-answer head, and rows at the language model's scale."""
+
+    def __init__(self, info: FusionInfo, width: int):
+        super().__init__()
+        self.info = info
+        self.head = nn.Linear(width, len(ANSWERS))
+        self.scale = nn.Parameter(torch.tensor(info.scale))
+
+    def _scaled(self, rows: Tensor) -> Tensor:
+        return functional.layer_norm(rows, rows.shape[-1:]) * self.scale
+
+    def forward(
+        self, images: Tensor, text: Tensor, text_mask: Tensor, shown: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """Fuse photographs and questions.
+
+        images: tokens [B, M, P, C] of M photographs. text: [B, T, D], and text_mask [B, T], 1 where
+        a token is. shown: [B, M], 1 where a photograph is and 0 where one is padding.
+        Returns rows [B, K, H] for the language model and logits [B, len(ANSWERS)].
+        """
+        raise NotImplementedError
+
+
+class QueryFusion(Fusion):
+    """K learned queries that attend to image and text tokens (Perceiver, Jaegle et al. 2021,
+    arXiv 2103.03206; Q-Former, Li et al. 2023, arXiv 2301.12597)."""
+
+    def __init__(self, info: FusionInfo):
+        super().__init__(info, info.width)
+        self.image_norm = nn.LayerNorm(info.image_width)
+        self.image_in = nn.Linear(info.image_width, info.width)
+        self.text_norm = nn.LayerNorm(info.text_width)
+        self.text_in = nn.Linear(info.text_width, info.width)
+        self.place = nn.Parameter(torch.randn(info.places, info.width) * 0.02)
+        self.picture = nn.Parameter(torch.randn(_PICTURES, info.width) * 0.02)
+        self.queries = nn.Parameter(torch.randn(info.rows, info.width) * 0.2)
+        self.layers = nn.ModuleList(_Layer(info.width, info.heads) for _ in range(info.layers))
+        self.norm = nn.LayerNorm(info.width)
+        self.dropout = nn.Dropout(0.1)
+        self.out = nn.Linear(info.width, info.llm_width)
+
+    def forward(
+        self, images: Tensor, text: Tensor, text_mask: Tensor, shown: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """See Fusion.forward."""
+        pictures = images.shape[1]
+        image = self.dropout(self.image_in(self.image_norm(images)))  # [B, M, P, W]
+        image = image + self.place + self.picture[:pictures, None]
+        words = self.text_in(self.text_norm(text))  # [B, T, W]
+        memory = torch.cat([image.flatten(1, 2), words], dim=1)  # [B, M*P + T, W]
+        seen = shown[:, :, None].expand(-1, -1, self.info.places).flatten(1)  # [B, M*P]
+        mask = torch.cat([seen, text_mask.to(seen.dtype)], dim=1)[:, None, None, :] > 0
+        queries = self.queries.expand(images.shape[0], -1, -1)  # [B, K, W]
+        for layer in self.layers:
+            queries = layer(queries, memory, mask)
+        fused = self.norm(queries)  # [B, K, W]
+        return self._scaled(self.out(fused)), self.head(fused.mean(dim=1))
+
+
+class MlpFusion(Fusion):
+    """OphGLM's published fusion: pooled image and [CLS], L2-normalised and joined, through six
+    linear layers with ReLU, become one row. Of two photographs the mean is taken."""
+
+    def __init__(self, info: FusionInfo):
+        super().__init__(info, info.llm_width)
+        widths = [info.image_width + info.text_width] + 6 * [info.llm_width]
+        self.linears = nn.ModuleList(nn.Linear(a, b) for a, b in pairwise(widths))
+
+    def forward(
+        self, images: Tensor, text: Tensor, text_mask: Tensor, shown: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """See Fusion.forward; K is 1."""
+        share = shown / shown.sum(dim=1, keepdim=True)  # [B, M]
+        pooled = (images.mean(dim=2) * share[:, :, None]).sum(dim=1)  # [B, C]
+        # Used as zero, so that both forms export with the same inputs.
+        first = text[:, 0] + 0 * text_mask[:, :1].to(text.dtype)
+        joined = torch.cat(
+            [functional.normalize(pooled, dim=1), functional.normalize(first, dim=1)], dim=1
+        )
+        for index, linear in enumerate(self.linears):
+            joined = linear(functional.relu(joined) if index else joined)
+        return self._scaled(joined)[:, None], self.head(functional.relu(joined))
+
+
+class _Layer(nn.Module):
+    """Self-attention among the queries, cross-attention to the memory, and an MLP; pre-norm."""
+
+    def __init__(self, width: int, heads: int):
+        super().__init__()
+        self.self_norm, self.cross_norm = nn.LayerNorm(width), nn.LayerNorm(width)
+        self.mlp_norm, self.memory_norm = nn.LayerNorm(width), nn.LayerNorm(width)
+        self.self_attention = _Attention(width, heads)
+        self.cross_attention = _Attention(width, heads)
+        self.mlp = nn.Sequential(
+            nn.Linear(width, 4 * width), nn.GELU(), nn.Dropout(0.1), nn.Linear(4 * width, width)
+        )
+
+    def forward(self, queries: Tensor, memory: Tensor, mask: Tensor) -> Tensor:
+        """[B, K, W], [B, N, W] and bool [B, 1, 1, N] -> [B, K, W]."""
+        normed = self.self_norm(queries)
+        queries = queries + self.self_attention(normed, normed, None)
+        memory = self.memory_norm(memory)
+        queries = queries + self.cross_attention(self.cross_norm(queries), memory, mask)
+        result: Tensor = queries + self.mlp(self.mlp_norm(queries))
+        return result
+
+
+class _Attention(nn.Module):
+    def __init__(self, width: int, heads: int):
+        super().__init__()
+        self.heads = heads
+        self.query, self.key = nn.Linear(width, width), nn.Linear(width, width)
+        self.value, self.out = nn.Linear(width, width), nn.Linear(width, width)
+
+    def forward(self, queries: Tensor, memory: Tensor, mask: Tensor | None) -> Tensor:
+        def split(tokens: Tensor) -> Tensor:  # [B, N, W] -> [B, heads, N, W / heads]
+            return tokens.unflatten(2, (self.heads, -1)).transpose(1, 2)
+
+        attended = functional.scaled_dot_product_attention(
+            split(self.query(queries)), split(self.key(memory)), split(self.value(memory)), mask
+        )
+        result: Tensor = self.out(attended.transpose(1, 2).flatten(2))
+        return result

@@ -1,0 +1,106 @@
+"""The language model in the torch runtime: transformers, from a GGUF file, a folder or the hub."""
+
+from __future__ import annotations
+
+from contextlib import redirect_stderr
+from io import StringIO
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ..errors import UsageError
+from .chat_template import render
+from .source import embedded_gguf
+
+
+class TorchLLM:
+    """A causal language model with its tokenizer, frozen and in eval mode.
+
+    name: a GGUF file, a folder in Hugging Face's form, or a hub id; None is the embedded one.
+    four_bit: load it with bitsandbytes' NF4 (Dettmers et al. 2023, arXiv 2305.14314).
+    Raises UsageError if it cannot be loaded.
+    """
+
+    def __init__(self, name: str | None, device: torch.device, four_bit: bool = False):
+        from transformers import AutoModelForCausalLM, AutoTokenizer
+        from transformers.utils import logging
+
+        logging.disable_progress_bar()
+        logging.set_verbosity_error()
+        place, options = name or str(embedded_gguf()), {}
+        if place.lower().endswith(".gguf"):
+            path = Path(place).expanduser()
+            if not path.is_file():
+                raise UsageError(f"No such language model file: {path}.")
+            place, options = str(path.parent), {"gguf_file": path.name}
+        on_cuda = device.type == "cuda"
+        loading: dict[str, Any] = {"dtype": torch.bfloat16 if on_cuda else torch.float32}
+        if four_bit:
+            loading |= _four_bit(device)
+        try:
+            # transformers shows a bar for a GGUF file that no setting of its own takes away.
+            with redirect_stderr(StringIO()):
+                self.tokenizer: Any = AutoTokenizer.from_pretrained(place, **options)
+                self.model: Any = AutoModelForCausalLM.from_pretrained(place, **options, **loading)
+        except (OSError, ValueError, ImportError) as error:
+            first = str(error).strip().splitlines()[0]
+            raise UsageError(
+                f"The language model '{name or place}' cannot be loaded ({first})."
+            ) from None
+        if not four_bit:
+            self.model.to(device)  # type: ignore[arg-type]
+        self.model.requires_grad_(False).eval()
+        self.device = device
+        self.width = int(self.model.config.hidden_size)
+
+    @property
+    def scale(self) -> float:
+        """The root mean square of the token embeddings."""
+        weight = self.model.get_input_embeddings().weight
+        return float(weight.float().square().mean().sqrt())
+
+    def render(self, messages: list[dict[str, str]], answer_next: bool) -> str:
+        """Render chat messages with the model's own template."""
+        special = {"bos_token": self.tokenizer.bos_token, "eos_token": self.tokenizer.eos_token}
+        return render(self.tokenizer.chat_template, messages, answer_next, special)
+
+    def tokenize(self, text: str) -> list[int]:
+        """Return a text's tokens, without any that the tokenizer would add."""
+        ids: list[int] = self.tokenizer(text, add_special_tokens=False)["input_ids"]
+        return ids
+
+    def embed(self, ids: Tensor) -> Tensor:
+        """int64 [...] -> token embeddings [..., H]."""
+        embedded: Tensor = self.model.get_input_embeddings()(ids)
+        return embedded
+
+    def hidden(self, embedded: Tensor, mask: Tensor) -> Tensor:
+        """[B, T, H] and mask [B, T] -> the last layer's states [B, T, H]."""
+        states: Tensor = self.model.get_decoder()(
+            inputs_embeds=embedded, attention_mask=mask, use_cache=False
+        ).last_hidden_state
+        return states
+
+    def logits(self, states: Tensor) -> Tensor:
+        """[..., H] -> logits [..., V]."""
+        logits: Tensor = self.model.get_output_embeddings()(states)
+        return logits
+
+
+def _four_bit(device: torch.device) -> dict[str, Any]:
+    try:
+        import bitsandbytes  # noqa: F401
+        from transformers import BitsAndBytesConfig
+    except ImportError:
+        raise UsageError(
+            "4-bit loading needs bitsandbytes; run pip install bitsandbytes."
+        ) from None
+    config = BitsAndBytesConfig(
+        load_in_4bit=True,
+        bnb_4bit_quant_type="nf4",
+        bnb_4bit_use_double_quant=True,
+        bnb_4bit_compute_dtype=torch.bfloat16 if device.type == "cuda" else torch.float32,
+    )
+    return {"quantization_config": config, "device_map": {"": device}}

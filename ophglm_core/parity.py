@@ -1,0 +1,134 @@
+"""Do the two runtimes say the same? Measured part by part, from photograph to next word.
+
+The torch runtime computes in fp32 (or what the LLM was loaded in), llama.cpp with its quantised
+kernels; DESIGN's bounds are what a model folder must keep to be used in either.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from .encoder.export import load_encoder
+from .encoder.onnx_runtime import EncoderSession
+from .fusion.export import load_fusion
+from .fusion.prompt import PLACEHOLDER, messages
+from .fusion.runtime import FusionSession
+from .images import load_crop
+from .llm.llama_runtime import LlamaSession
+from .llm.rows import feed_prompt
+from .llm.source import resolve_llm
+from .llm.torch_llm import TorchLLM
+from .modelfolder import FUSION_ONNX, TEXT_ENCODER_ONNX, TOKENIZER, ModelFolder
+from .text_encoder.bert import TextEncoder
+from .text_encoder.runtime import TextEncoderSession
+
+ROWS, CORRELATION, SAME_FIRST = 1e-3, 0.999, 0.95
+
+
+@dataclass
+class Parity:
+    """rows: the largest difference of a fused row's value, in units of the rows' root mean square.
+    correlations: of the next token's logits, a prompt each. same: whether the first token is the
+    same, a prompt each."""
+
+    rows: float = 0.0
+    correlations: list[float] = field(default_factory=list)
+    same: list[bool] = field(default_factory=list)
+
+    def to_json(self) -> dict[str, float | int]:
+        """Return the figures as plain values."""
+        return {
+            "prompts": len(self.same),
+            "rows": self.rows,
+            "correlation": float(np.mean(self.correlations)),
+            "lowest_correlation": float(np.min(self.correlations)),
+            "same_first_token": float(np.mean(self.same)),
+        }
+
+    def missed(self) -> str | None:
+        """Return what falls short of its bound, or None."""
+        figures = self.to_json()
+        if figures["rows"] > ROWS:
+            return f"fused rows differ by {figures['rows']:.1e}, more than {ROWS:.0e}"
+        if figures["correlation"] < CORRELATION:
+            return f"next-token logits correlate {figures['correlation']:.4f}, not {CORRELATION}"
+        if figures["same_first_token"] < SAME_FIRST:
+            return f"the first token is the same on {figures['same_first_token']:.0%} only"
+        return None
+
+
+class TorchReader:
+    """Photograph and question to rows and next-token logits, in the torch runtime."""
+
+    def __init__(self, model: ModelFolder, llm: TorchLLM):
+        self.encoder, self.fusion = load_encoder(model), load_fusion(model)
+        assert model.manifest.fusion is not None  # load_fusion has raised otherwise
+        self.text_encoder = TextEncoder(model.manifest.fusion["text_encoder"])
+        self.llm = llm
+
+    @torch.no_grad()
+    def rows(self, pixels: np.ndarray, question: str) -> np.ndarray:
+        """RGB float32 [M, 3, H, W] and a question -> rows [K, H]."""
+        features = self.encoder.feature_map(torch.from_numpy(pixels))
+        images = features.flatten(2).transpose(1, 2)[None]  # [1, M, P, C]
+        ids, mask = self.text_encoder.tokenize([question])
+        text = self.text_encoder(ids, mask)
+        rows, _ = self.fusion(images, text, mask.float(), torch.ones(1, len(pixels)))
+        return np.asarray(rows[0].numpy())
+
+    @torch.no_grad()
+    def next_logits(self, said: list[dict[str, str]], rows: np.ndarray) -> np.ndarray:
+        """Return the logits [V] of the token that follows the messages."""
+        before, after = self.llm.render(said, answer_next=True).split(PLACEHOLDER)
+        parts = [
+            self.llm.embed(torch.tensor(self.llm.tokenize(before), device=self.llm.device)),
+            torch.from_numpy(rows).to(self.llm.device, self.llm.model.dtype),
+            self.llm.embed(torch.tensor(self.llm.tokenize(after), device=self.llm.device)),
+        ]
+        embedded = torch.cat(parts)[None]
+        mask = torch.ones(embedded.shape[:2], dtype=torch.long, device=self.llm.device)
+        logits = self.llm.logits(self.llm.hidden(embedded, mask)[0, -1])
+        return np.asarray(logits.float().cpu().numpy())
+
+
+def measure_parity(
+    model: ModelFolder,
+    prompts: Sequence[tuple[tuple[str, ...], str, str]],
+    llm: str | None = None,
+    progress: Callable[[int, int], None] = lambda *_: None,
+) -> Parity:
+    """Run prompts (photographs, question, language) through both runtimes and compare.
+
+    llm: a GGUF file, or None for the embedded one; both runtimes read it.
+    """
+    gguf = resolve_llm(llm)
+    reader = TorchReader(model, TorchLLM(str(gguf), torch.device("cpu")))
+    encoder = EncoderSession(model.encoder_onnx)
+    text = TextEncoderSession(model.path / TEXT_ENCODER_ONNX, model.path / TOKENIZER)
+    fusion = FusionSession(model.path / FUSION_ONNX)
+    session = LlamaSession(gguf)
+    size, parity = model.manifest.encoder.input_size, Parity()
+    try:
+        for number, (images, question, language) in enumerate(prompts, start=1):
+            crops = np.stack([load_crop(Path(path), size) for path in images])
+            pixels = np.ascontiguousarray(crops.transpose(0, 3, 1, 2), np.float32) / 255
+            expected = reader.rows(pixels, question)
+            got = fusion.run(encoder.run(pixels).features, text.run(question)).rows
+            unit = float(np.sqrt(np.mean(expected**2)))
+            parity.rows = max(parity.rows, float(np.abs(expected - got).max()) / unit)
+            said = messages(question, language)
+            theirs = reader.next_logits(said, expected)
+            session.rewind(0)
+            feed_prompt(session, session.render(said, answer_next=True), got)
+            ours = session.next_logits()[: len(theirs)]
+            parity.correlations.append(float(np.corrcoef(ours, theirs[: len(ours)])[0, 1]))
+            parity.same.append(int(ours.argmax()) == int(theirs.argmax()))
+            progress(number, len(prompts))
+    finally:
+        session.close()
+    return parity

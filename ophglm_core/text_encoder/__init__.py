@@ -1,0 +1,1 @@
+"""The text encoder: a BERT that reads the question for the fusion module."""

@@ -1,0 +1,141 @@
+"""Stage 2: the fusion module on visual question answering, everything else frozen."""
+
+from __future__ import annotations
+
+import random
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from ..data.vqa import VqaPair, closed_answer
+from ..fusion.network import ANSWERS, Fusion
+from ..fusion.prompt import messages
+from ..llm.torch_llm import TorchLLM
+from ..text_encoder.bert import TextEncoder
+from .image_tokens import ImageTokens
+from .soft_prompt import encode_turns, mean_loss, pad
+
+#: Validation questions whose language loss is computed after an epoch.
+_JUDGED = 192
+_BATCH = 32
+
+
+class FusionStage:
+    """The loss and the evaluation of the fusion module.
+
+    In the first `head_epochs` only the closed-answer head learns, which takes a hundredth of the
+    time and gives the language model rows that already tell pictures apart; then both learn.
+    samples: questions an epoch draws from `train`, anew each time.
+    """
+
+    def __init__(
+        self,
+        fusion: Fusion,
+        llm: TorchLLM,
+        images: ImageTokens,
+        questions: QuestionTokens,
+        train: list[VqaPair],
+        validation: list[VqaPair],
+        samples: int,
+        head_epochs: int,
+        seed: int,
+    ):
+        self.module: nn.Module = fusion.to(llm.device)
+        self.rows = fusion.info.rows if fusion.info.kind == "queries" else 1
+        self.llm, self.images, self.questions = llm, images, questions
+        self.train, self.head_epochs, self.seed = train, head_epochs, seed
+        self.samples = min(samples, len(train))
+        closed = [p for p in validation if closed_answer(p) in ANSWERS]
+        self.closed = random.Random(seed).sample(closed, min(len(closed), 8 * _JUDGED))
+        self.judged = random.Random(seed).sample(validation, min(len(validation), _JUDGED))
+
+    def loss(
+        self, model: nn.Module, indices: list[int], epoch: int, generator: torch.Generator
+    ) -> Tensor:
+        """Cross-entropy of the closed answers, and of the answer's words given the rows."""
+        order = random.Random(self.seed * 1009 + epoch).sample(range(len(self.train)), self.samples)
+        pairs = [self.train[order[i]] for i in indices]
+        rows, logits = self._fuse(model, pairs)
+        loss = head_loss(logits, pairs)
+        if epoch >= self.head_epochs:
+            loss = loss + self._language_loss(rows, pairs)
+        return loss
+
+    def _fuse(self, model: nn.Module, pairs: list[VqaPair]) -> tuple[Tensor, Tensor]:
+        device = self.llm.device
+        images, shown = self.images.batch([p.image for p in pairs])
+        text, mask = self.questions.batch([p.question for p in pairs])
+        fused: tuple[Tensor, Tensor] = model(
+            images.to(device), text.to(device), mask.to(device), shown.to(device)
+        )
+        return fused
+
+    def _language_loss(self, rows: Tensor, pairs: list[VqaPair]) -> Tensor:
+        return mean_loss(self.llm, pad([self._turns(p) for p in pairs]), rows)
+
+    def _turns(self, pair: VqaPair) -> tuple[list[int], list[int], list[bool]]:
+        said = [
+            *messages(pair.question, pair.language),
+            {"role": "assistant", "content": pair.answer},
+        ]
+        return encode_turns(self.llm, said, self.rows)
+
+    def evaluate(self, module: nn.Module, epoch: int) -> dict[str, Any]:
+        """Return the head's accuracy on closed questions and the language model's loss.
+
+        The score is the loss with its sign turned; while only the head learns, it only grows.
+        """
+        module.eval()
+        right = 0
+        for start in range(0, len(self.closed), _BATCH):
+            pairs = self.closed[start : start + _BATCH]
+            chosen = self._fuse(module, pairs)[1].argmax(dim=1).tolist()
+            right += sum(ANSWERS[c] == closed_answer(p) for c, p in zip(chosen, pairs, strict=True))
+        accuracy = right / max(1, len(self.closed))
+        if epoch < self.head_epochs:
+            return {"score": epoch - 1e6, "closed_accuracy": accuracy}
+        total = 0.0
+        for start in range(0, len(self.judged), _BATCH):
+            pairs = self.judged[start : start + _BATCH]
+            total += float(self._language_loss(self._fuse(module, pairs)[0], pairs)) * len(pairs)
+        loss = total / max(1, len(self.judged))
+        return {"score": -loss, "closed_accuracy": accuracy, "language_loss": loss}
+
+
+class QuestionTokens:
+    """Text tokens of questions; each is encoded once and kept in memory."""
+
+    def __init__(self, encoder: TextEncoder, device: torch.device):
+        self.encoder = encoder.to(device)
+        self.device = device
+        self._known: dict[str, Tensor] = {}
+
+    def batch(self, questions: list[str]) -> tuple[Tensor, Tensor]:
+        """Return vectors float32 [B, T, D] and their mask [B, T]."""
+        new = [q for q in dict.fromkeys(questions) if q not in self._known]
+        if new:
+            ids, mask = self.encoder.tokenize(new)
+            with torch.no_grad():
+                vectors = self.encoder(ids.to(self.device), mask.to(self.device)).cpu()
+            for question, vector, row in zip(new, vectors, mask, strict=True):
+                self._known[question] = vector[: int(row.sum())]
+        found = [self._known[q] for q in questions]
+        padded = nn.utils.rnn.pad_sequence(found, batch_first=True)
+        mask = torch.zeros(padded.shape[:2])
+        for row, vector in zip(mask, found, strict=True):
+            row[: len(vector)] = 1
+        return padded, mask
+
+
+def head_loss(logits: Tensor, pairs: list[VqaPair]) -> Tensor:
+    """Cross-entropy of the closed answers among `pairs`; 0 if there is none."""
+    answers = [closed_answer(p) for p in pairs]
+    rows = [i for i, answer in enumerate(answers) if answer in ANSWERS]
+    if not rows:
+        return logits.sum() * 0
+    targets = [ANSWERS.index(str(answers[i])) for i in rows]
+    return functional.cross_entropy(
+        logits[rows].float(), torch.tensor(targets, device=logits.device), label_smoothing=0.05
+    )
