@@ -11,6 +11,10 @@ import typer
 
 if TYPE_CHECKING:
     from ophglm_core.assistant import Conversation
+    from ophglm_core.fusion.reader import Reader
+    from ophglm_core.modelfolder import ModelFolder
+
+EVIDENCE = ("findings", "fusion", "both")
 
 
 def chat(
@@ -31,6 +35,13 @@ def chat(
     llm: Annotated[
         str | None, typer.Option(help="Another language model: a GGUF file for llama.cpp.")
     ] = None,
+    evidence: Annotated[
+        str,
+        typer.Option(
+            help="What answers rest on: findings (the classifier's), fusion (what the language "
+            "model sees itself), or both."
+        ),
+    ] = "both",
     as_json: Annotated[
         bool, typer.Option("--json", help="With a prompt: findings and answer as one JSON object.")
     ] = False,
@@ -56,17 +67,22 @@ def chat(
         raise typer.BadParameter("the prompt is empty; ask a question", param_hint="--prompt")
     if as_json and prompt is None:
         raise typer.BadParameter("--json needs a prompt")
+    if evidence not in EVIDENCE:
+        raise typer.BadParameter(f"use {', '.join(EVIDENCE)}", param_hint="--evidence")
     folder = open_model(model)
     gguf = resolve_llm(llm)
+    reader = _reader(folder, gguf, llm is None, evidence)
     # The two models load side by side: most of the wait is reading files.
     with ThreadPoolExecutor(max_workers=1) as pool:
         loading = pool.submit(LlamaSession, gguf)
         findings = classify_images(folder, image)
         session = loading.result()
     # Not before: llama.cpp is kept quiet by closing stdout while it loads.
-    if not as_json:
+    if not as_json and evidence != "fusion":
         show_findings(findings)
-    conversation = Conversation(findings, session, small=llm is None)
+    conversation = Conversation(
+        findings, session, llm is None, reader, use_findings=evidence != "fusion"
+    )
     if prompt is None:
         run(conversation, folder)
     elif as_json:
@@ -74,6 +90,32 @@ def chat(
     else:
         show_answer(conversation, prompt.strip())
         show_notice(prompt)
+
+
+def _reader(folder: ModelFolder, gguf: Path, embedded: bool, evidence: str) -> Reader | None:
+    """Return what reads the photograph through the fusion module, if that is wanted and there."""
+    from ophglm_core.errors import UsageError
+    from ophglm_core.fusion.reader import Reader
+    from ophglm_core.modelfolder import file_sha256
+
+    from .terminal import stderr
+
+    if evidence == "findings":
+        return None
+    if folder.manifest.fusion is None:
+        if evidence == "fusion":
+            raise UsageError(f"{folder.path} has no fusion module; run ophglm train-fusion.")
+        return None
+    if folder.fits_fusion(None if embedded else file_sha256(gguf)):
+        return Reader(folder, gguf)
+    name = folder.manifest.llm.get("name", "another language model")
+    if evidence == "fusion":
+        raise UsageError(f"The fusion module was trained with {name} and not with {gguf.name}.")
+    stderr.print(
+        f"The fusion module belongs to {name}: {gguf.name} gets the findings as text only.",
+        style="dim",
+    )
+    return None
 
 
 def _as_json(conversation: Conversation, prompt: str) -> str:

@@ -20,6 +20,7 @@ from .terminal import label_style, stdout
 
 _HEADINGS = {
     "seen": ("From the photograph: ", "照片所见："),
+    "read": ("Read by the language model: ", "语言模型阅片："),
     "known": ("Known in general:", "一般知识："),
     "explained": ("In other words: ", "解释："),
 }
@@ -36,7 +37,7 @@ def classify_images(folder: ModelFolder, paths: Sequence[Path]) -> list[Findings
         if path.is_dir():
             raise InputError(f"{path} is a folder; name one photograph, or use ophglm classify.")
     images, unusable = collect(paths)
-    findings = [*unusable, *Classifier(folder).classify(images, keep_maps=True)]
+    findings = [*unusable, *Classifier(folder).classify(images, keep_outputs=True)]
     for finding in findings:
         if finding.status == "error":
             raise InputError(finding.message or f"{finding.image} cannot be read.")

@@ -71,7 +71,7 @@ def classify(
         tick(len(images) - len(rest))
         for findings in unusable:
             sink.write(findings)
-        for findings in classifier.classify(rest, keep_maps=heatmaps is not None):
+        for findings in classifier.classify(rest, keep_outputs=heatmaps is not None):
             if heatmaps is not None:  # before the line, so that a line means that all is there
                 _write_heatmaps(findings, heatmaps, paths)
             sink.write(findings)

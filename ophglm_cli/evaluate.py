@@ -20,13 +20,31 @@ def evaluate(
             "for data that it was trained on."
         ),
     ] = "all",
+    vqa: Annotated[
+        bool,
+        typer.Option(
+            "--vqa", help="DATA is questions from build-vqa: does the language model look?"
+        ),
+    ] = False,
+    limit: Annotated[
+        int, typer.Option(min=1, help="With --vqa: questions of each kind and language.")
+    ] = 100,
     as_json: Annotated[bool, typer.Option("--json", help="Print all figures as JSON.")] = False,
     report: Annotated[Path | None, typer.Option(help="Write a self-contained HTML report.")] = None,
     rounds: Annotated[
         int, typer.Option(min=2, help="Bootstrap resamples of patients for the intervals.")
     ] = 200,
 ) -> None:
-    """Measure a model on labelled photographs, each figure with its interval over patients."""
+    """Measure a model on labelled photographs, each figure with its interval over patients.
+
+    With --vqa, measure what the language model answers about photographs it sees through the fusion
+    module, against answers without the photograph and with another patient's.
+    """
+    if vqa:
+        from .evaluate_vqa import evaluate_vqa
+
+        evaluate_vqa(model, data, part, limit, as_json)
+        return
     from .packages import need_packages
 
     need_packages("sklearn", *(["matplotlib"] if report else []), extra="evaluate")

@@ -16,6 +16,7 @@ from .build_vqa import build_vqa
 from .chat import chat
 from .classify import classify
 from .evaluate import evaluate
+from .export import export
 from .train_encoder import train_encoder
 from .train_fusion import train_fusion
 
@@ -55,6 +56,7 @@ app.command("chat")(chat)
 app.command("evaluate")(evaluate)
 app.command("train-encoder")(train_encoder)
 app.command("train-fusion")(train_fusion)
+app.command("export")(export)
 app.command("build-vqa")(build_vqa)
 
 

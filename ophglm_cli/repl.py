@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+from dataclasses import replace
 from pathlib import Path
 
 from prompt_toolkit import PromptSession
@@ -71,7 +72,7 @@ def _command(line: str, conversation: Conversation, folder: ModelFolder) -> Conv
         paths = [Path(p).expanduser() for p in _words(rest)]
         findings = classify_images(folder, paths)
         conversation.clear()
-        conversation = Conversation(findings, conversation.model, conversation.small)
+        conversation = replace(conversation, findings=findings)
         show_findings(findings)
     else:
         stdout.print(_HELP, markup=False)

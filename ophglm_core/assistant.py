@@ -1,9 +1,9 @@
 """One conversation about one or two photographs: findings first, then answers as they stream.
 
-An answer has up to four parts, told apart: what is urgent, what the photograph gave (worded by the
-program from the encoder's calibrated output), what is generally known (statements of the knowledge
-base, with their sources), and the language model's explanation of these, which is checked sentence
-by sentence.
+An answer has parts, told apart: what is urgent, what the photograph gave (worded by the program
+from the encoder's calibrated output), what the language model itself reads off the photograph
+through the fusion module, what is generally known (statements of the knowledge base, with their
+sources), and the language model's explanation of these, which is checked sentence by sentence.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from . import knowledge
 from .errors import UsageError
 from .findings import Findings, describe, is_chinese, percent
 from .labels import BY_KEY, DISEASES
+from .reading import PhotographReader, Reading
 from .safety import Guard, named_conditions, red_flags
 
 _ANSWER_TOKENS = 160
@@ -52,8 +53,8 @@ class LanguageModel(Protocol):
 class Part:
     """A piece of an answer.
 
-    kind: 'urgent'; 'seen', from the photograph; 'known', in general, with its source; 'explained',
-    by the language model.
+    kind: 'urgent'; 'seen', from the photograph; 'read', by the language model off the photograph;
+    'known', in general, with its source; 'explained', by the language model.
     """
 
     kind: str
@@ -67,12 +68,16 @@ class Conversation:
 
     small: whether the model is the small embedded one. It knows no Chinese, so a Chinese question
     is then answered from the findings and the knowledge base alone; and each of its sentences must
-    rest on what it was given.
+    rest on what it was given. reader: reads the photographs through the fusion module; None where
+    there is none or it is not wanted. use_findings: whether the findings are part of the answers;
+    if not, an answer is what the reader says.
     """
 
     findings: list[Findings]
     model: LanguageModel
     small: bool = True
+    reader: PhotographReader | None = None
+    use_findings: bool = True
     _messages: list[dict[str, str]] = field(default_factory=list)
 
     def __post_init__(self) -> None:
@@ -127,18 +132,28 @@ class Conversation:
             # Nothing else: whoever reads this should be on the way and not read on.
             yield Part("urgent", flag)
             return
+        reading = Reading(self.reader, self.findings) if self.reader else None
+        if reading and not self.use_findings:
+            yield Part("read", reading.alone(question, language))
+            return
         asked = named_conditions(question)
         parts: list[Part] = []
         if asked or len(self._messages) == 1 or _PICTURE_QUESTION.search(question):
             sentences = self.seen(language) + self._not_found(asked, language)
             parts += [Part("seen", sentence) for sentence in sentences]
+        yield from parts
+        if reading and (asked or _PICTURE_QUESTION.search(question)):
+            read = reading.beside(question, language, self.found, asked)
+            if read is not None:
+                yield Part("read", read)
         conditions = sorted(asked, key=DISEASES.index) or self.found or ["normal"]
         facts = knowledge.relevant(question, conditions)
         chinese_alone = language == "zh" and self.small
         if not facts and (chinese_alone or not parts):
             facts = knowledge.relevant("what is it", conditions, 1) if parts else []
-        parts += [Part("known", fact.text(language), fact.source) for fact in facts]
-        yield from parts
+        known = [Part("known", fact.text(language), fact.source) for fact in facts]
+        yield from known
+        parts += known
         if not chinese_alone:
             yield from self._explain(question, parts, facts, frozenset(asked), language)
         elif not parts:

@@ -31,11 +31,15 @@ _VIEWS: tuple[tuple[int, ...], ...] = ((), (-1,), (-2,), (-2, -1))
 
 @dataclass(frozen=True)
 class Prediction:
-    """What the encoder says of one picture: logits [L], class activation maps [L, h, w], the
-    distance from the training's photographs, and the picture's quality."""
+    """What the encoder says of one picture: logits [L], class activation maps [L, h, w], the last
+    feature map [C, h, w], the distance from the training's photographs, and the picture's quality.
+
+    The features are those of the picture as it is, not of its mirrored views.
+    """
 
     logits: np.ndarray
     maps: np.ndarray
+    features: np.ndarray
     distance: float
     quality: Quality
 
@@ -78,21 +82,23 @@ class EncoderPredictor:
         results: dict[int, Prediction] = {}
         if crops:
             pixels = np.stack(list(crops.values())).transpose(0, 3, 1, 2).astype(np.float32) / 255
-            logits, maps, distance = self._views(pixels)
+            logits, maps, features, distance = self._views(pixels)
             for row, (index, crop) in enumerate(crops.items()):
                 results[index] = Prediction(
-                    logits[row], maps[row], float(distance[row]), measure(crop)
+                    logits[row], maps[row], features[row], float(distance[row]), measure(crop)
                 )
         for index, (path, _) in enumerate(batch):
             yield path, errors[index] if index in errors else results[index]
 
-    def _views(self, pixels: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """RGB [B, 3, H, W] -> logits [B, L], maps [B, L, h, w], distances [B], over all views."""
+    def _views(self, pixels: np.ndarray) -> tuple[np.ndarray, ...]:
+        """RGB [B, 3, H, W] -> logits [B, L], maps [B, L, h, w], features [B, C, h, w] and
+        distances [B]; all but the features over all views."""
         outputs = [self.session.run(np.ascontiguousarray(np.flip(pixels, v))) for v in _VIEWS]
         maps = [np.flip(o.maps, v) for o, v in zip(outputs, _VIEWS, strict=True)]
         return (
             np.mean([o.logits for o in outputs], axis=0),
             np.mean(maps, axis=0),
+            outputs[0].features,
             np.mean([o.distance for o in outputs], axis=0),
         )
 
@@ -135,15 +141,17 @@ class Classifier:
             label: calibration.get(label, Calibration()).threshold for label in LABELS
         }
 
-    def classify(self, paths: Iterable[Path], keep_maps: bool = False) -> Iterator[Findings]:
+    def classify(self, paths: Iterable[Path], keep_outputs: bool = False) -> Iterator[Findings]:
         """Yield findings in the order of the paths; a broken picture yields status 'error'.
 
-        keep_maps: whether the findings hold their class activation maps.
+        keep_outputs: whether the findings hold their class activation maps and features.
         """
         for path, result in self._predictor.stream(paths):
-            yield self._findings(path, result, keep_maps)
+            yield self._findings(path, result, keep_outputs)
 
-    def _findings(self, path: Path, result: InputError | Prediction, keep_maps: bool) -> Findings:
+    def _findings(
+        self, path: Path, result: InputError | Prediction, keep_outputs: bool
+    ) -> Findings:
         findings = partial(
             Findings, image=str(path), model=self.model.identity, eye=eye_from_name(path)
         )
@@ -158,5 +166,10 @@ class Classifier:
         values = calibrated(result.logits[None], self.model.manifest.calibration)[0]
         probabilities = {label: float(v) for label, v in zip(LABELS, values, strict=True)}
         positive = positive_labels(probabilities, self.thresholds)
-        maps = result.maps if keep_maps else None
-        return findings(status="ok", probabilities=probabilities, positive=positive, maps=maps)
+        return findings(
+            status="ok",
+            probabilities=probabilities,
+            positive=positive,
+            maps=result.maps if keep_outputs else None,
+            features=result.features if keep_outputs else None,
+        )

@@ -26,7 +26,8 @@ class Findings:
     status: 'ok', 'ungradable' or 'error'. probabilities: calibrated, per label (0 to 1).
     positive: the diseases at or above their threshold; ['normal'] if there is none and 'normal'
     reaches its own. eye: 'left', 'right' or None; it comes from the file's name and is no more
-    certain than that. maps: class activation maps [L, h, w], where they were asked for.
+    certain than that. maps and features: class activation maps [L, h, w] and the last feature map
+    [C, h, w], where they were asked for.
     """
 
     image: str
@@ -37,6 +38,7 @@ class Findings:
     message: str | None = None
     eye: str | None = None
     maps: np.ndarray | None = field(default=None, compare=False, repr=False)
+    features: np.ndarray | None = field(default=None, compare=False, repr=False)
 
     @property
     def diseases(self) -> list[str]:

@@ -102,6 +102,17 @@ class ModelFolder:
         """The image encoder for the torch runtime."""
         return self.path / ENCODER_WEIGHTS
 
+    def fits_fusion(self, llm_sha256: str | None) -> bool:
+        """Whether the folder has a fusion module that was trained with a language model.
+
+        llm_sha256: of its GGUF file; None is the embedded one.
+        """
+        if self.manifest.fusion is None:
+            return False
+        if llm_sha256 is None:
+            return "package" in self.manifest.llm
+        return self.manifest.llm.get("sha256") == llm_sha256
+
     @property
     def identity(self) -> str:
         """Name and weights in short, as outputs name the model they come from."""
@@ -141,6 +152,10 @@ def open_model(model: str | Path | None = None) -> ModelFolder:
     for name in (ENCODER_ONNX, ENCODER_WEIGHTS):
         if not (path / name).is_file():
             raise UsageError(f"{path} lacks {name}; export the model again.")
+    if manifest.fusion is not None:
+        for name in (FUSION_WEIGHTS, FUSION_ONNX, TEXT_ENCODER_ONNX, TOKENIZER):
+            if not (path / name).is_file():
+                raise UsageError(f"{path} lacks {name}; export the model again.")
     return ModelFolder(path, manifest)
 
 

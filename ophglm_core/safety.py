@@ -183,6 +183,13 @@ _PERSONA = re.compile(
 )
 
 
+def overclaims(text: str) -> bool:
+    """Whether a text states a disease as certain, gives a dose or names one never looked for."""
+    return any(
+        re.search(pattern, text, re.IGNORECASE) for pattern in (_CERTAIN, _DOSE, _OTHERS, _PERSONA)
+    )
+
+
 def named_conditions(text: str) -> set[str]:
     """Return the labels of the diseases that a text names."""
     return {k for k, pattern in _NAMES.items() if re.search(pattern, text, re.IGNORECASE)}

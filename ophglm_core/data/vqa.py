@@ -22,6 +22,7 @@ from ..images import sample_path
 from ..labels import BY_KEY, DISEASES, LABELS
 from .keywords import split_keywords
 from .records import Record
+from .split import Split
 
 LANGUAGES = ("en", "zh")
 CLOSED = ("presence", "normal", "severity", "eye", "quality")
@@ -107,6 +108,18 @@ def read_vqa(path: Path) -> list[VqaPair]:
     if not pairs:
         raise InputError(f"{path} holds no question.")
     return pairs
+
+
+def vqa_parts(pairs: list[VqaPair], split: Split) -> dict[str, list[VqaPair]]:
+    """Part questions by patient as the model's encoder was: train, validation, test.
+
+    Questions about pictures of which not every label is known train only, as those pictures did.
+    """
+    judge_all = not any(p.complete for p in pairs)
+    parts: dict[str, list[VqaPair]] = {"train": [], "validation": [], "test": []}
+    for pair in pairs:
+        parts[split.part(pair.patient) if pair.complete or judge_all else "train"].append(pair)
+    return parts
 
 
 def closed_answer(pair: VqaPair) -> str | None:

@@ -11,12 +11,12 @@ from typing import Any
 import torch
 
 from ..data.split import Split
-from ..data.vqa import VqaPair, read_vqa
+from ..data.vqa import read_vqa, vqa_parts
 from ..errors import InputError, UsageError
 from ..fusion.network import FusionInfo, make_fusion
 from ..llm.source import identify_llm
 from ..llm.torch_llm import TorchLLM
-from ..modelfolder import ModelFolder, open_model
+from ..modelfolder import open_model
 from ..text_encoder.bert import TextEncoder
 from ..text_encoder.source import EMBEDDED
 from .encoder_run import Listener
@@ -61,7 +61,7 @@ def train_fusion(options: FusionOptions, schedule: Schedule, listener: Listener)
     if not accelerator.is_main_process:
         listener = Listener(lambda *_: None, lambda _: None, lambda _: None)
     text_encoder = TextEncoder(options.text_encoder)
-    parts = vqa_parts(read_vqa(options.vqa), model)
+    parts = vqa_parts(read_vqa(options.vqa), Split(**model.manifest.training.get("split", {})))
     folder = out.with_name(out.name + ".fusion-training")
     used = [p for part in ("train", "validation") for p in parts[part]]
     unknown = {p.question for p in used if not text_encoder.knows(p.question)}
@@ -141,16 +141,3 @@ def train_fusion(options: FusionOptions, schedule: Schedule, listener: Listener)
     finish(best, text_encoder, model, out, llm_identity, training)
     shutil.rmtree(folder, ignore_errors=True)
     return out
-
-
-def vqa_parts(pairs: list[VqaPair], model: ModelFolder) -> dict[str, list[VqaPair]]:
-    """Part questions by patient as the model's encoder was: train, validation, test.
-
-    Questions about pictures of which not every label is known train only, as those pictures did.
-    """
-    split = Split(**model.manifest.training.get("split", {}))
-    judge_all = not any(p.complete for p in pairs)
-    parts: dict[str, list[VqaPair]] = {"train": [], "validation": [], "test": []}
-    for pair in pairs:
-        parts[split.part(pair.patient) if pair.complete or judge_all else "train"].append(pair)
-    return parts
