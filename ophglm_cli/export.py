@@ -21,9 +21,9 @@ def export(
 ) -> None:
     """Write a model folder's ONNX files anew and compare the torch and the local runtime.
 
-    Fails, and leaves the folder as it was, where they differ too much: encoder logits by 1e-4, fused
-    rows by 1e-3 of their size, next-token logits correlating less than 0.999, or the first token
-    differing on more than 5 prompts of 100.
+    Fails, and leaves the folder as it was, where they differ too much: encoder logits by 1e-4,
+    fused rows by 1e-3 of their size, next-token logits correlating less than 0.999, or the first
+    token differing on more than 5 prompts of 100.
     """
     from .packages import need_packages
 

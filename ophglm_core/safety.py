@@ -185,9 +185,8 @@ _PERSONA = re.compile(
 
 def overclaims(text: str) -> bool:
     """Whether a text states a disease as certain, gives a dose or names one never looked for."""
-    return any(
-        re.search(pattern, text, re.IGNORECASE) for pattern in (_CERTAIN, _DOSE, _OTHERS, _PERSONA)
-    )
+    patterns = (_CERTAIN, _DOSE, _PERSONA, re.compile(_OTHERS, re.IGNORECASE))
+    return any(pattern.search(text) for pattern in patterns)
 
 
 def named_conditions(text: str) -> set[str]:

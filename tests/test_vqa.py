@@ -8,7 +8,16 @@ from pathlib import Path
 import pytest
 
 from ophglm_core.data.records import read_records
-from ophglm_core.data.vqa import CLOSED, VqaPair, build_vqa
+from ophglm_core.data.split import Split
+from ophglm_core.data.vqa import (
+    CLOSED,
+    VqaPair,
+    build_vqa,
+    closed_answer,
+    read_vqa,
+    vqa_parts,
+)
+from ophglm_core.errors import InputError
 from ophglm_core.labels import BY_KEY, DISEASES
 
 from .conftest import shared
@@ -98,3 +107,47 @@ def test_compared_eyes_are_of_one_patient(pairs: list[VqaPair]) -> None:
     values = compared[0].to_json()
     assert isinstance(values["image"], list)
     assert json.loads(json.dumps(values)) == values
+
+
+def test_questions_are_read_back_and_parted_as_the_encoder_was(
+    pairs: list[VqaPair], tmp_path: Path
+) -> None:
+    some = [p for p in pairs if p.kind in ("eye", "severity", "compare", "unanswerable")][:400]
+    path = tmp_path / "vqa.jsonl"
+    path.write_text("\n".join(json.dumps(p.to_json(), ensure_ascii=False) for p in some))
+    assert read_vqa(path) == some
+    split = Split()
+    parts = vqa_parts(some, split)
+    assert sum(map(len, parts.values())) == len(some)
+    for part, members in parts.items():
+        for pair in members:
+            # Pictures of one label each trained the encoder, whoever their patient is.
+            assert part == (split.part(pair.patient) if pair.complete else "train")
+    assert any(not p.complete for p in parts["train"])
+
+
+def test_closed_answers_have_one_form_in_both_languages(pairs: list[VqaPair]) -> None:
+    from ophglm_core.fusion.network import ANSWERS
+
+    forms = {p.language: Counter[str | None]() for p in pairs}
+    for pair in pairs:
+        forms[pair.language][closed_answer(pair)] += 1
+    assert set(forms["en"]) - {None} == set(ANSWERS)
+    assert set(forms["zh"]) == set(forms["en"])
+
+
+@pytest.mark.parametrize(
+    ("line", "problem"),
+    [
+        ("{", "line 1 is not a JSON record"),
+        ('{"image": "a.jpg"}', "line 1 lacks 'question'"),
+        ("", "holds no question"),
+    ],
+)
+def test_a_broken_question_file_is_named_with_its_line(
+    line: str, problem: str, tmp_path: Path
+) -> None:
+    path = tmp_path / "vqa.jsonl"
+    path.write_text(line)
+    with pytest.raises(InputError, match=problem):
+        read_vqa(path)

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from torch import nn
 
 from ..data.records import Record, count_labels, read_records
 from ..data.split import Split
@@ -165,8 +166,20 @@ def _make_encoder(
     torch.manual_seed(seed)
     encoder = ImageEncoder(options.architecture)
     origin = load_imagenet_weights(encoder) if options.pretrained else "random"
+    if not options.pretrained:
+        _open_layer_scale(encoder)
     _start_head(encoder, train)
     return encoder, origin
+
+
+def _open_layer_scale(encoder: ImageEncoder) -> None:
+    """Let ConvNeXt's blocks take part from the start.
+
+    Their layer scale begins at 1e-6, made for hundreds of epochs; in a dozen it keeps them shut.
+    """
+    for name, parameter in encoder.backbone.named_parameters():
+        if name.endswith(".gamma"):
+            nn.init.ones_(parameter)
 
 
 def _first_epochs(options: EncoderOptions, schedule: Schedule) -> FirstEpochs | None:
