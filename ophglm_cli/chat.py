@@ -74,7 +74,7 @@ def chat(
     reader = _reader(folder, gguf, llm is None, evidence)
     # The two models load side by side: most of the wait is reading files.
     with ThreadPoolExecutor(max_workers=1) as pool:
-        loading = pool.submit(LlamaSession, gguf)
+        loading = pool.submit(LlamaSession, gguf, adapter=_adapter(folder, gguf, llm is None))
         findings = classify_images(folder, image)
         session = loading.result()
     # Not before: llama.cpp is kept quiet by closing stdout while it loads.
@@ -83,6 +83,7 @@ def chat(
     conversation = Conversation(
         findings, session, llm is None, reader, use_findings=evidence != "fusion"
     )
+    conversation.use_rows = bool((folder.manifest.adapter or {}).get("rows"))
     if prompt is None:
         run(conversation, folder)
     elif as_json:
@@ -90,6 +91,16 @@ def chat(
     else:
         show_answer(conversation, prompt.strip())
         show_notice(prompt)
+
+
+def _adapter(folder: ModelFolder, gguf: Path, embedded: bool) -> Path | None:
+    """Return the folder's adapter, if it was trained on this language model."""
+    from ophglm_core.modelfolder import ADAPTER_GGUF, file_sha256
+
+    path = folder.path / ADAPTER_GGUF
+    if folder.manifest.adapter is None or not path.is_file():
+        return None
+    return path if folder.belongs_to(None if embedded else file_sha256(gguf)) else None
 
 
 def _reader(folder: ModelFolder, gguf: Path, embedded: bool, evidence: str) -> Reader | None:
@@ -106,7 +117,7 @@ def _reader(folder: ModelFolder, gguf: Path, embedded: bool, evidence: str) -> R
         if evidence == "fusion":
             raise UsageError(f"{folder.path} has no fusion module; run ophglm train-fusion.")
         return None
-    if folder.fits_fusion(None if embedded else file_sha256(gguf)):
+    if folder.belongs_to(None if embedded else file_sha256(gguf)):
         return Reader(folder, gguf)
     name = folder.manifest.llm.get("name", "another language model")
     if evidence == "fusion":

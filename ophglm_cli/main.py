@@ -12,11 +12,14 @@ from typer.core import TyperGroup
 from ophglm_core import __version__
 from ophglm_core.errors import InputError, OphglmError
 
+from .build_instructions import build_instructions
 from .build_vqa import build_vqa
 from .chat import chat
 from .classify import classify
+from .data import data
 from .evaluate import evaluate
 from .export import export
+from .sft import sft
 from .train_encoder import train_encoder
 from .train_fusion import train_fusion
 
@@ -56,8 +59,11 @@ app.command("chat")(chat)
 app.command("evaluate")(evaluate)
 app.command("train-encoder")(train_encoder)
 app.command("train-fusion")(train_fusion)
+app.command("sft")(sft)
 app.command("export")(export)
 app.command("build-vqa")(build_vqa)
+app.command("build-instructions")(build_instructions)
+app.add_typer(data, name="data")
 
 
 def _version(wanted: bool) -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import math
+from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
@@ -15,9 +17,14 @@ if TYPE_CHECKING:
 
 
 class TrainingView:
-    """Shows decoding, steps and epochs on stderr."""
+    """Shows decoding, steps and epochs on stderr.
 
-    def __init__(self) -> None:
+    curve: a file that the loss of every step and the figures of every epoch are added to, as JSON
+    lines.
+    """
+
+    def __init__(self, curve: Path | None = None) -> None:
+        self._curve = curve
         self._bar = Progress(
             TextColumn("{task.description}"),
             BarColumn(),
@@ -54,6 +61,7 @@ class TrainingView:
 
     def training(self, event: LoopProgress) -> None:
         """Show a step; after an epoch, its figures."""
+        self._write(event)
         if event.metrics is None:
             note = f"loss {event.loss:.4f}, {_duration(event.seconds_left)} left in all"
             self._advance(f"epoch {event.epoch}/{event.epochs}", event.step, event.steps, note)
@@ -70,6 +78,13 @@ class TrainingView:
             parts.append("validation " + ", ".join(f"{k} {v:.4f}" for k, v in named.items()))
         parts.append(f"{_duration(event.seconds_left)} left")
         self.remark(", ".join(parts) + (" *" if event.best else ""))
+
+    def _write(self, event: LoopProgress) -> None:
+        if self._curve is None:
+            return
+        line = {"epoch": event.epoch, "step": event.step, "mean_loss": event.loss}
+        with self._curve.open("a", encoding="utf-8") as stream:
+            stream.write(json.dumps({**line, **(event.metrics or {})}) + "\n")
 
     def _advance(self, phase: str, done: int, total: int, note: str) -> None:
         if self._task is None or phase != self._phase:

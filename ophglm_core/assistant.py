@@ -13,10 +13,16 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Protocol
 
+import numpy as np
+
 from . import knowledge
+from .data.instructions import meaning
 from .errors import UsageError
 from .findings import Findings, describe, is_chinese, percent
+from .fusion.prompt import PLACEHOLDER
 from .labels import BY_KEY, DISEASES
+from .llm.rows import feed_prompt
+from .prompts import ask_with_facts, system_prompt
 from .reading import PhotographReader, Reading
 from .safety import Guard, named_conditions, red_flags
 
@@ -45,6 +51,7 @@ class LanguageModel(Protocol):
     def render(self, messages: list[dict[str, str]], answer_next: bool) -> str: ...
     def count(self, text: str) -> int: ...
     def feed(self, text: str) -> None: ...
+    def feed_rows(self, rows: np.ndarray) -> None: ...
     def rewind(self, length: int) -> None: ...
     def generate(self, limit: int) -> Iterator[str]: ...
 
@@ -70,7 +77,8 @@ class Conversation:
     is then answered from the findings and the knowledge base alone; and each of its sentences must
     rest on what it was given. reader: reads the photographs through the fusion module; None where
     there is none or it is not wanted. use_findings: whether the findings are part of the answers;
-    if not, an answer is what the reader says.
+    if not, an answer is what the reader says. use_rows: whether the language model was taught
+    to explain with the photographs' rows before it.
     """
 
     findings: list[Findings]
@@ -78,6 +86,7 @@ class Conversation:
     small: bool = True
     reader: PhotographReader | None = None
     use_findings: bool = True
+    use_rows: bool = False
     _messages: list[dict[str, str]] = field(default_factory=list)
 
     def __post_init__(self) -> None:
@@ -99,11 +108,7 @@ class Conversation:
         self.model.rewind(0)
 
     def _system(self) -> str:
-        lines = " ".join(self.seen("en"))
-        return (
-            "You help eye doctors. Explain in two to four short plain sentences. "
-            f"Never give a diagnosis. A classifier read the fundus photograph: {lines}"
-        )
+        return system_prompt(self.seen("en"))
 
     def seen(self, language: str) -> list[str]:
         """Return a sentence or two for each photograph."""
@@ -146,7 +151,10 @@ class Conversation:
             read = reading.beside(question, language, self.found, asked)
             if read is not None:
                 yield Part("read", read)
-        conditions = sorted(asked, key=DISEASES.index) or self.found or ["normal"]
+        beyond = knowledge.beyond(question)
+        if beyond:
+            asked = set()  # 'retinopathy' alone would mean the diabetic one
+        conditions = [*beyond, *sorted(asked, key=DISEASES.index)] or self.found or ["normal"]
         facts = knowledge.relevant(question, conditions)
         chinese_alone = language == "zh" and self.small
         if not facts and (chinese_alone or not parts):
@@ -193,10 +201,13 @@ class Conversation:
         """Let the model explain what `parts` have said, and show what passes the guard."""
         # A small model that is given two conditions' facts mixes them.
         told = [fact.text(language) for fact in (facts[:1] if self.small else facts)]
-        content = question
-        if told:
-            content += f"\nFacts: {' '.join(told)}\nExplain this in two short plain sentences."
-        self._open_turn(content)
+        content = ask_with_facts(question, told, language) if told else question
+        rows = None
+        if self.reader and self.use_rows:
+            rows = Reading(self.reader, self.findings).rows(question)
+        self._open_turn(content, rows)
+        # What the adapter was taught to say of these facts.
+        plain = [fact.plain for fact in facts[:1]] or [meaning(c) for c in self.found or ["normal"]]
         # A small model says of one condition what it was told of another: it may name only the one
         # that it was told of.
         may_name = frozenset(f.condition for f in facts[:1]) if told and self.small else None
@@ -204,7 +215,7 @@ class Conversation:
         guard = Guard(
             found if may_name is None else found & may_name,
             asked if may_name is None else asked & may_name,
-            " ".join(told if told and self.small else [self._system(), *told]),
+            " ".join([*told, *plain] if told and self.small else [self._system(), *told, *plain]),
             _SUPPORT if self.small else 0.0,
         )
         for part in parts:
@@ -230,29 +241,36 @@ class Conversation:
                 self._messages.pop()
                 self.model.rewind(0)  # what is shared is not computed again all the same
 
-    def _open_turn(self, content: str) -> None:
+    def _open_turn(self, content: str, rows: np.ndarray | None) -> None:
         """Put the user's turn, and the opening of the answer, at the end of the context.
 
-        Raises UsageError if the turn alone does not fit.
+        rows: the photographs' rows [K, H], which stand before the turn's words. Raises UsageError
+        if the turn alone does not fit.
         """
         before = self.model.render(self._messages, answer_next=False)
+        shown = content if rows is None else PLACEHOLDER + content
         self._messages.append({"role": "user", "content": content})
-        prompt = self.model.render(self._messages, answer_next=True)
-        room = self.model.context - _ANSWER_TOKENS - 8
+        prompt = self._render(shown)
+        room = self.model.context - _ANSWER_TOKENS - 8 - (0 if rows is None else len(rows))
         if self.model.tokens and prompt.startswith(before):
             # The tokens of earlier turns stay as they are; only what follows them is added.
             addition = self._closing(before) + prompt[len(before) :]
             if len(self.model.tokens) + self.model.count(addition) <= room:
-                self.model.feed(addition)
+                feed_prompt(self.model, addition, rows)
                 return
         while self.model.count(prompt) > room and len(self._messages) > 3:
             del self._messages[1:3]  # the oldest turn makes room
-            prompt = self.model.render(self._messages, answer_next=True)
+            prompt = self._render(shown)
         if self.model.count(prompt) > room:
             self._messages.pop()
             raise UsageError("The question is too long for the language model; ask a shorter one.")
         self.model.rewind(0)
-        self.model.feed(prompt)
+        feed_prompt(self.model, prompt, rows)
+
+    def _render(self, shown: str) -> str:
+        """Render the conversation with its last turn as it is shown to the model."""
+        last = {"role": "user", "content": shown}
+        return self.model.render([*self._messages[:-1], last], answer_next=True)
 
     def _closing(self, rendered: str) -> str:
         """Return what the template puts behind an answer, such as an end-of-turn mark."""

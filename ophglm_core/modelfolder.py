@@ -28,6 +28,8 @@ FUSION_WEIGHTS = "fusion.safetensors"
 FUSION_ONNX = "fusion.onnx"
 TEXT_ENCODER_ONNX = "text_encoder.onnx"
 TOKENIZER = "tokenizer.json"
+PEFT_FOLDER = "adapter"
+ADAPTER_GGUF = "adapter.gguf"
 DEFAULT_MODEL = "ophglm-smollm2-135m"
 
 
@@ -58,6 +60,8 @@ class Manifest:
     farthest: the encoder's distance from which a picture is no fundus photograph of the training's
     kind; None where the gate was not fitted. fusion: the module's 'network' (its dimensions), its
     'text_encoder' by name, its 'training' and its 'metrics'; None where a folder has none.
+    adapter: the LoRA's 'rank', 'alpha', 'training' and 'metrics', and whether it was trained with
+    'rows'; None where a folder has none.
     """
 
     name: str
@@ -68,6 +72,7 @@ class Manifest:
     farthest: float | None = None
     llm: dict[str, str] = field(default_factory=dict)
     fusion: dict[str, Any] | None = None
+    adapter: dict[str, Any] | None = None
     training: dict[str, Any] = field(default_factory=dict)
     metrics: dict[str, Any] = field(default_factory=dict)
     format: int = FORMAT
@@ -102,13 +107,11 @@ class ModelFolder:
         """The image encoder for the torch runtime."""
         return self.path / ENCODER_WEIGHTS
 
-    def fits_fusion(self, llm_sha256: str | None) -> bool:
-        """Whether the folder has a fusion module that was trained with a language model.
+    def belongs_to(self, llm_sha256: str | None) -> bool:
+        """Whether the folder's fusion module and adapter were trained with a language model.
 
         llm_sha256: of its GGUF file; None is the embedded one.
         """
-        if self.manifest.fusion is None:
-            return False
         if llm_sha256 is None:
             return "package" in self.manifest.llm
         return self.manifest.llm.get("sha256") == llm_sha256

@@ -9,6 +9,8 @@ from __future__ import annotations
 import re
 from typing import Protocol
 
+import numpy as np
+
 from .findings import Findings
 from .fusion.photograph import Photograph
 from .safety import named_conditions, overclaims
@@ -21,6 +23,7 @@ class PhotographReader(Protocol):
     """What a reading needs of fusion.reader.Reader."""
 
     def knows(self, question: str) -> bool: ...
+    def rows(self, question: str, photographs: list[Photograph]) -> np.ndarray: ...
     def answer(self, question: str, language: str, photographs: list[Photograph] | None) -> str: ...
 
 
@@ -76,6 +79,10 @@ class Reading:
             if zh
             else ", which differs from the classifier; let a clinician compare them."
         )
+
+    def rows(self, question: str) -> np.ndarray | None:
+        """Return the photographs' rows [K, H] for a question; None if none can be graded."""
+        return self.reader.rows(question, self._photographs) if self._photographs else None
 
     def _ask(self, question: str, language: str) -> str | None:
         if not self._photographs or not self.reader.knows(question):

@@ -183,10 +183,16 @@ _PERSONA = re.compile(
 )
 
 
+def states_certainty(text: str) -> bool:
+    """Whether a text states a disease or finding as certain, or gives a dose."""
+    return bool(_CERTAIN.search(text) or _DOSE.search(text))
+
+
 def overclaims(text: str) -> bool:
     """Whether a text states a disease as certain, gives a dose or names one never looked for."""
-    patterns = (_CERTAIN, _DOSE, _PERSONA, re.compile(_OTHERS, re.IGNORECASE))
-    return any(pattern.search(text) for pattern in patterns)
+    return states_certainty(text) or any(
+        re.search(pattern, text, re.IGNORECASE) for pattern in (_PERSONA.pattern, _OTHERS)
+    )
 
 
 def named_conditions(text: str) -> set[str]:

@@ -46,6 +46,11 @@ class Reader:
         """Whether the text encoder knows most of a question's words."""
         return self._text.knows(question)
 
+    def rows(self, question: str, photographs: list[Photograph]) -> np.ndarray:
+        """Return the rows [K, H] of photographs with regard to a question."""
+        features = np.stack([p.features for p in photographs])  # [M, C, h, w]
+        return self._fusion.run(features, self._text.run(question)).rows
+
     def answer(
         self,
         question: str,
@@ -57,10 +62,7 @@ class Reader:
 
         told: what stands before the question instead of the usual instruction.
         """
-        rows = None
-        if photographs:
-            features = np.stack([p.features for p in photographs])  # [M, C, h, w]
-            rows = self._fusion.run(features, self._text.run(question)).rows
+        rows = self.rows(question, photographs) if photographs else None
         prompt = self._session.render(messages(question, language, told), answer_next=True)
         self._session.rewind(0)
         feed_prompt(self._session, prompt, rows)

@@ -49,13 +49,17 @@ _TOPICS: tuple[tuple[str, str], ...] = (
 
 @dataclass(frozen=True)
 class Statement:
-    """One statement about a condition, with its source."""
+    """One statement about a condition, with its source.
+
+    plain: what it means for a patient, in plain English; the language model learns to speak so.
+    """
 
     condition: str
     topic: str
     en: str
     zh: str
     source: str
+    plain: str = ""
 
     def text(self, language: str) -> str:
         """Return the statement in 'en' or 'zh'."""
@@ -67,9 +71,18 @@ def statements(condition: str) -> tuple[Statement, ...]:
     """Return all statements about a condition, by its label."""
     text = (resources.files(__package__) / f"{condition}.json").read_text(encoding="utf-8")
     return tuple(
-        Statement(condition, e["topic"], e["en"], e["zh"], e["source"])
+        Statement(condition, e["topic"], e["en"], e["zh"], e["source"], e["plain"])
         for e in json.loads(text)["entries"]
     )
+
+
+#: Conditions that the knowledge base has and the encoder does not look for.
+_BEYOND = {"hypertensive": r"hypertensive retinopath|高血压.{0,2}视网膜"}
+
+
+def beyond(question: str) -> list[str]:
+    """Return the conditions a question names that the encoder does not look for."""
+    return [c for c, words in _BEYOND.items() if re.search(words, question, re.IGNORECASE)]
 
 
 def topics_of(question: str) -> list[str]:

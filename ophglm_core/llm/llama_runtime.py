@@ -20,11 +20,11 @@ class LlamaSession:
     A row takes a token's place. In `tokens` it is a negative number, which llama-cpp-python
     compares like a token's when it looks for what its cache already holds.
 
-    path: a GGUF file. context: the number of tokens it may hold. Raises UsageError if llama.cpp
-    cannot load the file.
+    path: a GGUF file. context: the number of tokens it may hold. adapter: a LoRA as GGUF, or None.
+    Raises UsageError if llama.cpp cannot load a file.
     """
 
-    def __init__(self, path: Path, context: int = 4096):
+    def __init__(self, path: Path, context: int = 4096, adapter: Path | None = None):
         from llama_cpp import Llama
 
         try:
@@ -36,6 +36,7 @@ class LlamaSession:
                 # Small batches, because an interrupt is heard only between them.
                 n_batch=64,
                 n_gpu_layers=-1,
+                lora_path=str(adapter) if adapter else None,
                 verbose=False,
             )
         except (ValueError, OSError, RuntimeError) as error:

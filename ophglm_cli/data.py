@@ -1,0 +1,64 @@
+"""`ophglm data stats` and `ophglm data validate`: what a fine-tuning set holds."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+data = typer.Typer(no_args_is_help=True, help="Look at a fine-tuning set.")
+Folder = Annotated[
+    Path, typer.Argument(help="A folder of build-instructions, or a JSONL of chat messages.")
+]
+
+
+@data.command()
+def stats(
+    folder: Folder,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the figures as JSON.")] = False,
+) -> None:
+    """Show counts, lengths, languages and duplicates of a fine-tuning set."""
+    from rich.table import Table
+
+    from ophglm_core.data.instructions import read_instructions
+    from ophglm_core.data.survey import survey
+
+    from .terminal import stdout
+
+    figures = survey(read_instructions(folder))
+    if as_json:
+        typer.echo(json.dumps(figures, indent=2, ensure_ascii=False))
+        return
+    table = Table(box=None, pad_edge=False, padding=(0, 1))
+    for column in ("subset", "n", "en", "zh", "turns", "characters"):
+        table.add_column(column, justify="left" if column == "subset" else "right")
+    for subset, row in figures["subsets"].items():
+        cells = (row["count"], row["en"], row["zh"], f"{row['turns']:.1f}", row["characters"])
+        table.add_row(subset, *map(str, cells))
+    stdout.print(table)
+    stdout.print(
+        f"{figures['count']} samples; {figures['duplicates']} said twice; "
+        f"{figures['repeated_answers']} answers stand under several questions"
+    )
+    stdout.print("labels: " + ", ".join(f"{k} {v}" for k, v in figures["labels"].items()))
+
+
+@data.command()
+def validate(folder: Folder) -> None:
+    """Look for what must not be in a fine-tuning set; exit code 1 if something is found.
+
+    Empty turns, an answer that states a disease as certain, traces of persons, and texts that stand
+    on both sides of the split that sft makes.
+    """
+    from ophglm_core.data.instructions import read_instructions
+    from ophglm_core.data.survey import problems
+
+    samples = read_instructions(folder)
+    found = problems(samples)
+    for problem in found:
+        typer.echo(problem)
+    if found:
+        raise typer.Exit(1)
+    typer.echo(f"{len(samples)} samples, nothing wrong.")

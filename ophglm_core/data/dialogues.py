@@ -1,0 +1,214 @@
+"""OphGLM's published texts, read as they are: its sample JSON, and doctor-patient dialogues.
+
+The sample file is JSON in Alpaca form: records of `instruction`, `input`, `output` and `history`
+(a list of [question, answer] pairs, of which the first sets the role). Several arrays may be nested
+or stand one after another; a conversation appears again with each turn as a record of its own; an
+answer stands under several wordings of its question. The dialogues are plain text by year.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from ..errors import InputError
+from .identifiers import take_out
+from .instructions import Instruction
+
+_FEWEST_CHARACTERS = 2
+#: What a question is left with when its polite phrases are taken away.
+_EMPTY = re.compile(
+    r"请问|您好|你好|请|能否|能不能|可以|告诉我|解释一下|介绍一下|详细|一下|吗|呢|谢谢|医生"
+    r"|\b(please|could|can|would|you|tell|me|explain|describe|kindly|doctor|hello|hi)\b",
+    re.IGNORECASE,
+)
+
+
+@dataclass
+class Dialogues:
+    """Samples, and what was done on the way to them."""
+
+    samples: list[Instruction] = field(default_factory=list)
+    records: int = 0
+    repeated: int = 0
+    without_turns: int = 0
+    wordings: int = 0
+    identifiers: int = 0
+
+    def summary(self) -> str:
+        """Return the counts as a sentence."""
+        return (
+            f"{self.records} records, {len(self.samples)} samples; {self.repeated} repeated turns "
+            f"of a conversation left out, {self.without_turns} records without any turn, "
+            f"{self.wordings} empty wordings of a question asked otherwise, {self.identifiers} "
+            "names, places, dates, links and numbers taken out."
+        )
+
+
+def read_dialogues(path: Path, keep_identifiers: bool, drop_empty_wordings: bool) -> Dialogues:
+    """Read a sample file (.json) or a file of dialogues by year (.txt).
+
+    keep_identifiers: leave names, places, dates, links and telephone numbers in.
+    drop_empty_wordings: keep one wording of those that differ by polite phrases only.
+    Raises InputError if the file cannot be read or holds nothing of either form.
+    """
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+    except OSError as error:
+        raise InputError(f"{path} cannot be read ({error.strerror}).") from None
+    except UnicodeDecodeError:
+        raise InputError(f"{path} is not a text file in UTF-8.") from None
+    result = Dialogues()
+    if text.lstrip().startswith(("[", "{")):
+        _read_alpaca(path, text, result, drop_empty_wordings)
+    else:
+        _read_years(path, text, result)
+    if not result.samples:
+        raise InputError(f"{path} holds no conversation that can be used.")
+    if not keep_identifiers:
+        result.samples = [_without_identifiers(s, result) for s in result.samples]
+    return result
+
+
+def _without_identifiers(sample: Instruction, result: Dialogues) -> Instruction:
+    from dataclasses import replace
+
+    messages = []
+    for message in sample.messages:
+        content, count = take_out(message["content"])
+        result.identifiers += count
+        messages.append({**message, "content": content})
+    return replace(sample, messages=tuple(messages))
+
+
+def _read_alpaca(path: Path, text: str, result: Dialogues, drop_empty: bool) -> None:
+    conversations: list[list[tuple[str, str]]] = []
+    for record in _records(path, text):
+        result.records += 1
+        question = "\n".join(
+            part for part in (record.get("instruction"), record.get("input")) if part
+        ).strip()
+        answer = str(record.get("output") or "").strip()
+        if not question or not answer:
+            result.without_turns += 1
+            continue
+        history = [(str(q), str(a)) for q, a in (record.get("history") or [])]
+        conversations.append([*history[1:], (question, answer)])
+    # The longest record of a conversation holds all of its turns; the others repeat them.
+    seen: set[tuple[str, str]] = set()
+    wordings: set[tuple[str, str]] = set()
+    for turns in sorted(conversations, key=len, reverse=True):
+        if len(turns) == 1 and turns[0] in seen:
+            result.repeated += 1
+            continue
+        if len(turns) > 1 and all(turn in seen for turn in turns):
+            result.repeated += 1
+            continue
+        if len(turns) == 1:
+            core = re.sub(r"\W+", "", _EMPTY.sub("", turns[0][0])).lower()
+            key = (core, turns[0][1])
+            if key in wordings:
+                result.wordings += 1
+                if drop_empty:
+                    continue
+            wordings.add(key)
+        seen.update(turns)
+        _add(result, path, turns, group=turns[0][1] if len(turns) == 1 else turns[0][0])
+
+
+def _records(path: Path, text: str) -> Iterator[dict[str, Any]]:
+    """Yield the records of arrays that may be nested or stand one after another."""
+    decoder, position = json.JSONDecoder(), 0
+    while True:
+        while position < len(text) and text[position] in " \t\r\n,;":
+            position += 1
+        if position >= len(text):
+            return
+        try:
+            value, position = decoder.raw_decode(text, position)
+        except ValueError as error:
+            line = text.count("\n", 0, position) + 1
+            raise InputError(f"{path}, line {line} is not JSON ({error}).") from None
+        yield from _flat(value)
+
+
+def _flat(value: Any) -> Iterator[dict[str, Any]]:
+    if isinstance(value, list):
+        for item in value:
+            yield from _flat(item)
+    elif isinstance(value, dict):
+        yield value
+
+
+def _read_years(path: Path, text: str, result: Dialogues) -> None:
+    for record in re.split(r"(?m)^(?=id=\d+)", text):
+        if not record.startswith("id="):
+            continue
+        result.records += 1
+        turns = _turns(record)
+        if not turns:
+            result.without_turns += 1
+            continue
+        number = record.split("\n", 1)[0].strip()
+        _add(result, path, turns, group=number)
+
+
+def _turns(record: str) -> list[tuple[str, str]]:
+    """Return (patient, doctor) turns; what one person says in a row is one turn.
+
+    A second Description in the middle of a Dialogue is what the patient adds.
+    """
+    said: list[tuple[str, str]] = []
+    speaker = ""
+    section = ""
+    for line in record.splitlines()[1:]:
+        line = line.strip()
+        if line in ("Description", "Dialogue") or line.startswith("Doctor faculty"):
+            section, speaker = line, ""
+            continue
+        marked = re.match(r"(医生|病人|患者)\s*[：:]\s*(.*)", line)
+        if section == "Dialogue" and marked:
+            speaker = "doctor" if marked[1] == "医生" else "patient"
+            line = marked[2].strip()
+        elif section == "Description":
+            found = re.match(r"(疾病|病情描述|希望获得的帮助)\s*[：:]\s*(.*)", line)
+            if found:
+                speaker, line = "patient", found[2].strip()
+            elif re.match(r"[^：:]{2,12}[：:]", line):
+                speaker = ""  # another field of the form: age, how long, which hospital
+        if not line or not speaker:
+            continue
+        if said and said[-1][0] == speaker:
+            said[-1] = (speaker, f"{said[-1][1]} {line}")
+        else:
+            said.append((speaker, line))
+    while said and said[0][0] != "patient":
+        said.pop(0)
+    pairs = zip(said[::2], said[1::2], strict=False)
+    return [(p, d) for (_, p), (_, d) in pairs if min(len(p), len(d)) >= _FEWEST_CHARACTERS]
+
+
+def _add(result: Dialogues, path: Path, turns: list[tuple[str, str]], group: str) -> None:
+    messages = []
+    for question, answer in turns:
+        messages += [
+            {"role": "user", "content": question},
+            {"role": "assistant", "content": answer},
+        ]
+    chinese = any("\u4e00" <= c <= "\u9fff" for c in turns[0][0])
+    result.samples.append(
+        Instruction(
+            tuple(messages),
+            "conversations" if len(turns) > 1 else "causes_symptoms",
+            "dialogue",
+            "",
+            "zh" if chinese else "en",
+            path.name,
+            f"{path.name}/{group}",
+            named=True,
+        )
+    )

@@ -1,0 +1,109 @@
+"""Dynamic label pairing: as training runs, each picture draws a text that fits its labels.
+
+Texts are not tied to pictures (OphGLM, arXiv 2306.12174): every epoch each picture meets another
+one, so that the answer cannot be learned by heart from the picture, and every text meets many.
+"""
+
+from __future__ import annotations
+
+import random
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import replace
+
+from ..labels import BY_KEY, DISEASES
+from .instructions import Instruction, meaning, visual_answer
+from .records import Record
+
+#: Conversations are drawn as often as this, instructions otherwise.
+_CONVERSATION_SHARE = 0.25
+
+
+def picture_labels(record: Record) -> tuple[str, ...]:
+    """Return the labels that a picture's texts must speak of: its diseases, 'normal', or 'other'.
+
+    'other' is a picture of which every label is known and none is shown.
+    """
+    found = tuple(d for d in DISEASES if record.labels.get(d))
+    if found:
+        return found
+    if record.labels.get("normal"):
+        return ("normal",)
+    return ("other",) if record.complete else ()
+
+
+class Pairing:
+    """Draws texts for pictures, reproducibly from (seed, epoch, number of the picture)."""
+
+    def __init__(self, texts: Sequence[Instruction], seed: int = 0):
+        self.seed = seed
+        self._single: dict[tuple[str, str], list[Instruction]] = defaultdict(list)
+        self._conversations: dict[tuple[str, str], list[Instruction]] = defaultdict(list)
+        self._anything: dict[str, list[Instruction]] = defaultdict(list)
+        for text in texts:
+            if text.subset != "conversations":
+                self._single[text.label, text.language].append(text)
+            elif text.label:
+                self._conversations[text.label, text.language].append(text)
+            else:
+                self._anything[text.language].append(text)
+
+    def draw(
+        self, labels: tuple[str, ...], epoch: int, number: int, language: str
+    ) -> Instruction | None:
+        """Return a text for picture `number` that fits all of its labels, or None if none does.
+
+        With several labels the question asks for none by name, and the answer speaks of each.
+        """
+        draw = random.Random(f"{self.seed}:{epoch}:{number}:{language}")
+        if not labels:
+            return None
+        conversations = draw.random() < _CONVERSATION_SHARE
+        if conversations and draw.random() < 0.3 and self._anything[language]:
+            return draw.choice(self._anything[language])
+        if len(labels) > 1:
+            return self._several(labels, language, draw)
+        pool = (self._conversations if conversations else self._single)[labels[0], language]
+        return draw.choice(pool) if pool else None
+
+    def _several(
+        self, labels: tuple[str, ...], language: str, draw: random.Random
+    ) -> Instruction | None:
+        pools = [
+            [t for t in self._single[label, language] if not t.named and t.facts]
+            for label in labels
+        ]
+        topics = [{t.topic for t in pool} for pool in pools]
+        shared = sorted(set.intersection(*topics))
+        if not shared:
+            return None
+        topic = draw.choice(shared)
+        first, *rest = (draw.choice([t for t in pool if t.topic == topic]) for pool in pools)
+        texts = [first, *rest]
+        space = "" if language == "zh" else " "
+        if topic == "visual":
+            facts = visual_answer(labels, language)
+            plain = space.join(meaning(x) for x in labels) if language == "en" else ""
+        else:
+            # Each statement is preceded by what it is about, or two would read as one.
+            facts = space.join(_about(t) for t in texts)
+            plain = space.join(t.plain for t in texts if t.plain)
+        answer = facts if topic == "visual" else facts + (space + plain if plain else "")
+        question, _ = first.messages
+        return replace(
+            first,
+            messages=(question, {"role": "assistant", "content": answer}),
+            label="+".join(labels),
+            source="; ".join(sorted({t.source for t in texts})),
+            facts=facts,
+            plain=plain,
+        )
+
+
+def _about(text: Instruction) -> str:
+    condition = BY_KEY.get(text.label)
+    if condition is None or condition.key == "normal":
+        return text.facts
+    if text.language == "zh":
+        return f"{condition.name_zh}：{text.facts}"
+    return f"{condition.name[:1].upper()}{condition.name[1:]}: {text.facts}"

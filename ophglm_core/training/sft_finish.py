@@ -1,0 +1,98 @@
+"""What follows the training of an adapter: both its files, parity, manifest, model card."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+
+from ..llm.adapter import write_gguf, write_peft
+from ..llm.llama_runtime import LlamaSession
+from ..llm.source import resolve_llm
+from ..llm.torch_llm import TorchLLM
+from ..modelcard import write_card
+from ..modelfolder import (
+    ADAPTER_GGUF,
+    MANIFEST,
+    ModelFolder,
+    copy_model,
+    open_model,
+    written_folder,
+)
+from ..prompts import system_prompt
+
+if TYPE_CHECKING:
+    from .sft_run import SftOptions
+
+_ASKED = (
+    "What is glaucoma?",
+    "How is diabetic retinopathy treated?",
+    "What causes a cataract?",
+    "Is it urgent?",
+    "What can the patient do at home?",
+)
+
+
+def finish(
+    llm: TorchLLM, options: SftOptions, model: ModelFolder, out: Path, training: dict[str, Any]
+) -> None:
+    """Write the adapter into the folder `out`, which starts as a copy of `model`."""
+    with written_folder(out) as folder:
+        if out != model.path.resolve():
+            copy_model(model, folder)
+        write_peft(llm.model, folder)
+        manifest = open_model(folder).manifest
+        manifest.name = out.name
+        manifest.adapter = {
+            "rank": options.rank,
+            "alpha": options.alpha,
+            "rows": bool(training["photographs"]),
+            "training": training,
+        }
+        if options.llm is None or options.llm.lower().endswith(".gguf"):
+            config = llm.model.config
+            write_gguf(folder, config.num_attention_heads, config.num_key_value_heads)
+            manifest.adapter["parity"] = adapter_parity(llm, folder, options.llm)
+        (folder / MANIFEST).write_text(manifest.to_json(), encoding="utf-8")
+        write_card(folder, manifest)
+
+
+@torch.no_grad()
+def adapter_parity(llm: TorchLLM, folder: Path, name: str | None) -> dict[str, float]:
+    """Compare next-token logits with the adapter on in both runtimes.
+
+    Returns their mean and lowest correlation over a few prompts, the share of the same first token,
+    and how far the adapter moved them, as the correlation of llama.cpp's logits with and without.
+    """
+    llm.model.eval()
+    gguf = resolve_llm(name)
+    sessions = [LlamaSession(gguf, 512, folder / ADAPTER_GGUF), LlamaSession(gguf, 512)]
+    correlations, same, moved = [], [], []
+    for question in _ASKED:
+        said = [
+            {"role": "system", "content": system_prompt()},
+            {"role": "user", "content": question},
+        ]
+        prompt = llm.render(said, answer_next=True)
+        ids = torch.tensor([llm.tokenize(prompt)], device=llm.device)
+        states = llm.hidden(llm.embed(ids), torch.ones_like(ids))
+        theirs = llm.logits(states[0, -1]).float().cpu().numpy()
+        ours = []
+        for session in sessions:
+            session.rewind(0)
+            session.feed(prompt)
+            ours.append(session.next_logits()[: len(theirs)])
+        correlations.append(np.corrcoef(ours[0], theirs)[0, 1])
+        moved.append(np.corrcoef(ours[0], ours[1])[0, 1])
+        same.append(ours[0].argmax() == theirs.argmax())
+    for session in sessions:
+        session.close()
+    return {
+        "prompts": len(_ASKED),
+        "correlation": float(np.mean(correlations)),
+        "lowest_correlation": float(np.min(correlations)),
+        "same_first_token": float(np.mean(same)),
+        "with_and_without": float(np.mean(moved)),
+    }
