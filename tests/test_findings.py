@@ -126,7 +126,7 @@ def test_the_table_of_conditions() -> None:
     assert all(c.icd10 is None or c.icd10.startswith("H") for c in CONDITIONS)
 
 
-@pytest.mark.parametrize("label", [*LABELS, knowledge.GENERAL])
+@pytest.mark.parametrize("label", [*LABELS, "hypertensive", "other", knowledge.GENERAL])
 def test_every_statement_has_both_languages_and_a_source(label: str) -> None:
     statements = knowledge.statements(label)
     assert statements
@@ -134,7 +134,7 @@ def test_every_statement_has_both_languages_and_a_source(label: str) -> None:
         assert statement.en.endswith(".")
         assert statement.zh.endswith("。")
         assert statement.source
-    assert len({s.topic for s in statements}) == len(statements)
+    assert len({s.en for s in statements}) == len(statements)
 
 
 def test_relevant_statements_fit_the_question() -> None:

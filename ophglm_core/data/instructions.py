@@ -305,7 +305,7 @@ def first_sentences(text: str, longest: int) -> str:
     for sentence in re.split(r"(?<=[.!?])\s+(?=[A-Z])|(?<=[。！？])", " ".join(text.split())):
         if sentence.endswith("?"):
             continue  # MedQuAD repeats the question before its answer
-        if len(said) + len(sentence) > longest or not sentence.endswith((".", "!", "。", "！")):
+        if len(said) + 1 + len(sentence) > longest or not sentence.endswith((".", "!", "。", "！")):
             break
         said = f"{said} {sentence}".strip()
     return said

@@ -72,7 +72,7 @@ def write_peft(model: Any, folder: Path) -> None:
     from safetensors.torch import load_file, save_file
 
     target = folder / PEFT_FOLDER
-    model.save_pretrained(str(target), safe_serialization=True)
+    model.save_pretrained(str(target), save_embedding_layers=False)
     (target / "README.md").unlink(missing_ok=True)
     weights = target / "adapter_model.safetensors"
     state = {k: v.half().contiguous() for k, v in load_file(weights).items()}

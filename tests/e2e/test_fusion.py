@@ -1,0 +1,130 @@
+"""Stage 2 from the command line, on real photographs and with the real small models."""
+
+from __future__ import annotations
+
+import csv
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+
+from ophglm_core.modelfolder import ModelFolder, file_sha256, open_model
+
+from .conftest import Run
+
+
+@pytest.fixture
+def few(odir: Path, tmp_path: Path) -> Path:
+    """60 real photographs with their labels."""
+    with (odir / "labels.csv").open(encoding="utf-8-sig", newline="") as stream:
+        rows = list(csv.DictReader(stream))[:60]
+    data = tmp_path / "few"
+    (data / "images").mkdir(parents=True)
+    for row in rows:
+        (data / "images" / row["image"]).symlink_to(odir / "images" / row["image"])
+    with (data / "labels.csv").open("w", encoding="utf-8", newline="") as stream:
+        writer = csv.DictWriter(stream, list(rows[0]))
+        writer.writeheader()
+        writer.writerows(rows)
+    return data
+
+
+def test_questions_training_and_what_it_leaves_alone(
+    ophglm: Run, few: Path, bundled: ModelFolder, tmp_path: Path
+) -> None:
+    vqa, start, out = tmp_path / "vqa.jsonl", tmp_path / "start", tmp_path / "fused"
+    shutil.copytree(bundled.path, start)
+    assert ophglm("build-vqa", few, "--out", vqa).returncode == 0
+    before = {p.name: file_sha256(p) for p in start.iterdir() if p.is_file()}
+    options = ["--epochs", "1", "--head-epochs", "1", "--samples", "32", "--batch", "16"]
+    trained = ophglm("train-fusion", start, vqa, "--out", out, "--fusion", "mlp", *options)
+    assert trained.returncode == 0, trained.stderr
+    assert trained.stdout.strip() == str(out)
+    assert "epoch 2/2" in trained.stderr
+    assert "language loss" in trained.stderr
+    assert "does not know" in trained.stderr  # the Chinese wordings
+    assert {p.name: file_sha256(p) for p in start.iterdir() if p.is_file()} == before
+    for name in ("encoder.onnx", "encoder.safetensors"):
+        assert file_sha256(out / name) == before[name]
+    model = open_model(out)
+    assert model.manifest.fusion is not None
+    assert model.manifest.fusion["network"]["kind"] == "mlp"
+    assert model.manifest.fusion["training"]["history"][1]["language_loss"] > 0
+    assert model.manifest.fusion["parity"]["rows"] < 1e-3
+    assert not list(tmp_path.glob("*-training"))
+    again = ophglm("train-fusion", start, vqa, "--out", out)
+    assert again.returncode == 2
+    assert "is there already" in again.stderr
+    told = ophglm("evaluate", "--vqa", out, vqa, "--limit", "1", "--json")
+    assert told.returncode == 0, told.stderr
+    figures = json.loads(told.stdout)
+    assert figures["questions"] >= 4
+    assert set(figures["kinds"]["presence en"]) >= {"photograph", "nothing", "findings", "shuffled"}
+
+
+def test_the_bundled_module_looks_at_the_photograph(
+    ophglm: Run, odir: Path, tmp_path: Path
+) -> None:
+    """On patients that nothing was trained on: far better with the right picture than another's."""
+    vqa = tmp_path / "vqa.jsonl"
+    assert ophglm("build-vqa", odir, "--out", vqa).returncode == 0
+    lines = [line for line in vqa.read_text().splitlines() if '"kind": "presence"' in line]
+    vqa.write_text("\n".join(lines))
+    told = ophglm(
+        "evaluate",
+        "--vqa",
+        "ophglm-smollm2-135m",
+        vqa,
+        "--part",
+        "test",
+        "--limit",
+        "150",
+        "--json",
+    )
+    assert told.returncode == 0, told.stderr
+    mean = json.loads(told.stdout)["presence"]["mean"]
+    assert mean["photograph"] > mean["shuffled"] + 0.15
+    assert mean["photograph"] > mean["nothing"] + 0.15
+    assert mean["photograph"] > 0.7
+    assert mean["photograph"] > mean["encoder"] - 0.1
+
+
+def test_export_writes_the_parts_anew_and_says_how_alike_they_are(
+    ophglm: Run, bundled: ModelFolder, tmp_path: Path
+) -> None:
+    copy = tmp_path / "copy"
+    shutil.copytree(bundled.path, copy)
+    (copy / "fusion.onnx").write_bytes(b"broken")
+    result = ophglm("export", copy, "--prompts", "10")
+    assert result.returncode == 0, result.stderr
+    assert "fused rows: differ by at most" in result.stdout
+    assert "of 10 prompts" in result.stdout
+    assert (copy / "fusion.onnx").stat().st_size > 1e6
+    assert open_model(copy).manifest.fusion is not None
+
+
+def test_chat_tells_its_two_kinds_of_evidence_apart(ophglm: Run) -> None:
+    question = ["--image", "sample", "--prompt", "Does this photograph show glaucoma?", "--json"]
+    kinds = {}
+    for evidence in ("findings", "fusion", "both"):
+        result = ophglm("chat", *question, "--evidence", evidence)
+        assert result.returncode == 0, result.stderr
+        kinds[evidence] = [p["kind"] for p in json.loads(result.stdout)["parts"]]
+    assert "read" not in kinds["findings"]
+    assert kinds["fusion"] == ["read"]
+    assert kinds["both"].index("seen") < kinds["both"].index("read")
+    wrong = ophglm("chat", *question, "--evidence", "guess")
+    assert wrong.returncode == 2
+    assert "findings, fusion, both" in wrong.stderr
+
+
+def test_a_folder_that_lacks_a_part_of_its_fusion_is_refused(
+    ophglm: Run, bundled: ModelFolder, tmp_path: Path
+) -> None:
+    copy = tmp_path / "copy"
+    shutil.copytree(bundled.path, copy)
+    (copy / "tokenizer.json").unlink()
+    result = ophglm("chat", "--image", "sample", "--prompt", "hello", "--model", copy)
+    assert result.returncode == 2
+    assert "lacks tokenizer.json" in result.stderr

