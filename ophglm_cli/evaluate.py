@@ -29,6 +29,9 @@ def evaluate(
     limit: Annotated[
         int, typer.Option(min=1, help="With --vqa: questions of each kind and language.")
     ] = 100,
+    keep: Annotated[
+        bool, typer.Option("--keep", help="With --vqa: keep the figures in the model's card.")
+    ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print all figures as JSON.")] = False,
     report: Annotated[Path | None, typer.Option(help="Write a self-contained HTML report.")] = None,
     rounds: Annotated[
@@ -43,7 +46,7 @@ def evaluate(
     if vqa:
         from .evaluate_vqa import evaluate_vqa
 
-        evaluate_vqa(model, data, part, limit, as_json)
+        evaluate_vqa(model, data, part, limit, keep, as_json)
         return
     from .packages import need_packages
 

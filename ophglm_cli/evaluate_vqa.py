@@ -11,7 +11,9 @@ import typer
 from .terminal import stderr, stdout
 
 
-def evaluate_vqa(model: str, data: list[Path], part: str, limit: int, as_json: bool) -> None:
+def evaluate_vqa(
+    model: str, data: list[Path], part: str, limit: int, keep: bool, as_json: bool
+) -> None:
     """Answer questions of a part of the patients and show how well, beside the baselines."""
     from ophglm_core.classify import Classifier
     from ophglm_core.data.split import Split
@@ -22,6 +24,7 @@ def evaluate_vqa(model: str, data: list[Path], part: str, limit: int, as_json: b
     from ophglm_core.llm.source import embedded_gguf, resolve_llm
     from ophglm_core.modelfolder import open_model
     from ophglm_core.vqa_evaluation import evaluate_vqa as run
+    from ophglm_core.vqa_evaluation import keep_figures
 
     from .terminal import counter
 
@@ -51,6 +54,9 @@ def evaluate_vqa(model: str, data: list[Path], part: str, limit: int, as_json: b
             done = permille
 
         figures = run(Reader(folder, gguf), Classifier(folder), pairs, limit, 0, progress)
+    figures["part"] = part
+    if keep:
+        keep_figures(folder, figures)
     if as_json:
         typer.echo(json.dumps(figures, indent=2))
     else:

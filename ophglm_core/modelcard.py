@@ -34,9 +34,7 @@ def card(manifest: Manifest) -> str:
     encoder = manifest.encoder
     sections = [
         f"# {manifest.name}\n",
-        "An image encoder for colour fundus photographs, with calibration and thresholds, and the "
-        f"name of a language model to talk about its findings ({manifest.llm.get('name', 'none')}"
-        f", from the Python package {manifest.llm.get('package', '-')}, not in this folder).\n",
+        _what(manifest),
         "## What it is\n",
         f"- Network: `{encoder.architecture}` (timm) at {encoder.input_size} px on the square "
         "around the retina's disc; six sigmoid outputs.\n"
@@ -44,9 +42,26 @@ def card(manifest: Manifest) -> str:
         f"logits differ by at most {manifest.metrics.get('onnx_difference', 0):.0e}.\n",
         _training(manifest.training),
         _results(manifest),
+        _fusion(manifest),
+        _adapter(manifest),
         _LIMITS,
     ]
-    return "\n".join(sections)
+    return "\n".join(section for section in sections if section)
+
+
+def _what(manifest: Manifest) -> str:
+    parts = ["an image encoder for colour fundus photographs with calibration and thresholds"]
+    if manifest.fusion:
+        parts.append("a fusion module, by which the language model sees the photograph")
+    if manifest.adapter:
+        parts.append("an adapter, by which it speaks of it")
+    name, package = manifest.llm.get("name", "none"), manifest.llm.get("package")
+    where = f" from the Python package {package}" if package else ""
+    text = "; ".join(parts)
+    return (
+        f"{text[:1].upper()}{text[1:]}. The language model is {name}{where} and not in this "
+        "folder.\n"
+    )
 
 
 def _training(training: dict[str, Any]) -> str:
@@ -104,6 +119,102 @@ def _results(manifest: Manifest) -> str:
         f"`ophglm evaluate MODEL DATA --part {metrics['part']}`.\n"
     )
     return "\n".join(lines)
+
+
+def _fusion(manifest: Manifest) -> str:
+    fusion = manifest.fusion
+    if not fusion:
+        return ""
+    network, training = fusion["network"], fusion["training"]
+    kind = (
+        f"{network['rows']} learned queries, {network['layers']} layers of width "
+        f"{network['width']}, attend to the encoder's {network['places']} image tokens and the "
+        "question's words"
+        if network["kind"] == "queries"
+        else "OphGLM's published one: pooled image and [CLS], six linear layers, one row"
+    )
+    questions = ", ".join(f"{n} {part}" for part, n in training["questions"].items())
+    lines = [
+        "## The fusion module\n",
+        f"- {kind[:1].upper()}{kind[1:]}; text encoder {fusion['text_encoder']} (int8). Files: "
+        "`fusion.safetensors`, `fusion.onnx` (fp16), `text_encoder.onnx`, `tokenizer.json`.",
+        f"- Trained on {training['samples']} questions an epoch of `{training['vqa']}` "
+        f"({questions}), first the closed-answer head ({training['head_epochs']} epochs), then "
+        f"with the frozen language model; best epoch {training['best_epoch']} of "
+        f"{training['epochs']}, {training['seconds'] / 60:.0f} min.",
+        *[f"- {note}" for note in fusion.get("notes", [])],
+    ]
+    parity = fusion.get("parity", {})
+    if "rows" in parity:
+        lines.append(
+            f"- Torch against local runtime on {parity['prompts']} prompts: rows differ by at most "
+            f"{parity['rows']:.0e} of their size, next-token logits correlate "
+            f"{parity['correlation']:.4f}, the first token is the same on "
+            f"{parity['same_first_token']:.0%}."
+        )
+    if training.get("command"):
+        lines.append(f"\n```\n{training['command']}\n```")
+    lines += _vqa(fusion.get("metrics"))
+    return "\n".join(lines) + "\n"
+
+
+def _vqa(metrics: dict[str, Any] | None) -> list[str]:
+    if not metrics:
+        return []
+    columns = ("photograph", "nothing", "findings", "shuffled")
+    lines = [
+        f"\nAnswers of the language model to {metrics['questions']} questions about "
+        f"{metrics['part']} patients, exact match / F1, by what it was given: the photograph "
+        "through the fusion module, nothing, the classifier's findings as text, another patient's "
+        "photograph.\n",
+        "| question | n | photograph | nothing | findings | another's |",
+        "| --- | --- | --- | --- | --- | --- |",
+    ]
+    for kind, row in metrics["kinds"].items():
+        cells = [f"{row[c]['exact']:.2f} / {row[c]['f1']:.2f}" for c in columns]
+        lines.append(f"| {kind} | {row['questions']['count']:.0f} | {' | '.join(cells)} |")
+    lines += [
+        "\nYes or no to the presence of a condition, balanced accuracy; the encoder's own at its "
+        "thresholds beside it.\n",
+        "| condition | photograph | nothing | findings | another's | encoder |",
+        "| --- | --- | --- | --- | --- | --- |",
+    ]
+    for disease, row in metrics["presence"].items():
+        cells = [f"{row[c]:.3f}" for c in (*columns, "encoder")]
+        name = BY_KEY[disease].name if disease in BY_KEY else disease
+        lines.append(f"| {name} | {' | '.join(cells)} |")
+    return lines
+
+
+def _adapter(manifest: Manifest) -> str:
+    adapter = manifest.adapter
+    if not adapter:
+        return ""
+    training = adapter["training"]
+    texts = ", ".join(f"{k} {v}" for k, v in training["texts"].items())
+    best = training["history"][training["best_epoch"] - 1]
+    lines = [
+        "## The adapter\n",
+        f"- LoRA of rank {adapter['rank']}, alpha {adapter['alpha']} on all linear layers. Files: "
+        "`adapter/` (peft), `adapter.gguf` (llama.cpp), fp16.",
+        f"- Texts: {texts}; paired by label with {training['photographs']} photographs as training "
+        f"ran, {training['text_share']:.0%} without one; {training['samples']} samples an epoch, "
+        f"best epoch {training['best_epoch']} of {training['epochs']}, "
+        f"{training['seconds'] / 60:.0f} min, {training['tokens_per_second']} tokens a second, "
+        f"{training['memory_gib']} GiB.",
+        f"- Held-out texts: loss a token {training['held_out_loss_before']:.3f} before, "
+        f"{best['held_out_loss']:.3f} after (perplexity {best['perplexity']:.2f}).",
+    ]
+    parity = adapter.get("parity")
+    if parity:
+        lines.append(
+            f"- Torch against llama.cpp with the adapter on: next-token logits correlate "
+            f"{parity['correlation']:.4f}, the first token is the same on "
+            f"{parity['same_first_token']:.0%} of {parity['prompts']} prompts."
+        )
+    if training.get("command"):
+        lines.append(f"\n```\n{training['command']}\n```")
+    return "\n".join(lines) + "\n"
 
 
 def _figure(value: float | None, span: list[float] | None = None) -> str:

@@ -142,3 +142,26 @@ def test_the_order_of_the_rotary_halves() -> None:
     weight = torch.arange(16.0)[:, None].repeat(1, 3)
     turned = to_llama_order(weight, heads=2)[:, 0].tolist()
     assert turned == [0, 4, 1, 5, 2, 6, 3, 7, 8, 12, 9, 13, 10, 14, 11, 15]
+
+
+def test_what_all_samples_begin_with_is_computed_once_and_changes_nothing() -> None:
+    from ophglm_core.fusion.prompt import messages
+    from ophglm_core.training.soft_prompt import pad, token_losses
+
+    llm = TorchLLM(None, CPU)
+    pairs = (("Is it normal?", "Yes."), ("Which diseases does this eye show?", "Glaucoma."))
+    said = [[*messages(q), {"role": "assistant", "content": a}] for q, a in pairs]
+    batch = pad([encode_turns(llm, s, rows=3) for s in said])
+    rows = torch.randn(2, 3, llm.width) * llm.scale
+    rows.requires_grad_(True)
+    gradients = []
+    for frozen in (False, True):
+        losses, owners = token_losses(llm, batch, rows, frozen)
+        rows.grad = None
+        losses.sum().backward()
+        assert rows.grad is not None
+        gradients.append((losses.detach(), owners, rows.grad.clone()))
+    assert torch.allclose(gradients[0][0], gradients[1][0], atol=1e-3)
+    assert torch.equal(gradients[0][1], gradients[1][1])
+    assert torch.allclose(gradients[0][2], gradients[1][2], atol=1e-3)
+    assert llm._prefixes

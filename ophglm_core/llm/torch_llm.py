@@ -53,6 +53,7 @@ class TorchLLM:
             self.model.to(device)  # type: ignore[arg-type]
         self.model.requires_grad_(False).eval()
         self.device = device
+        self._prefixes: dict[tuple[int, ...], list[tuple[Tensor, Tensor]]] = {}
         self.width = int(self.model.config.hidden_size)
 
     @property
@@ -76,12 +77,34 @@ class TorchLLM:
         embedded: Tensor = self.model.get_input_embeddings()(ids)
         return embedded
 
-    def hidden(self, embedded: Tensor, mask: Tensor) -> Tensor:
-        """[B, T, H] and mask [B, T] -> the last layer's states [B, T, H]."""
+    def hidden(self, embedded: Tensor, mask: Tensor, prefix: tuple[int, ...] = ()) -> Tensor:
+        """[B, T, H] and mask [B, T] -> the last layer's states [B, T, H].
+
+        prefix: P tokens that stand before, the mask is then [B, P + T]. They are computed once and
+        kept, which is right only where nothing in the model is trained.
+        """
+        options: dict[str, Any] = {"use_cache": False}
+        if prefix:
+            options = {"use_cache": True, "past_key_values": self._begun(prefix, len(embedded))}
         states: Tensor = self.model.get_decoder()(
-            inputs_embeds=embedded, attention_mask=mask, use_cache=False
+            inputs_embeds=embedded, attention_mask=mask, **options
         ).last_hidden_state
         return states
+
+    def _begun(self, prefix: tuple[int, ...], batch: int) -> Any:
+        """Return a cache that holds the prefix, for a batch."""
+        from transformers import DynamicCache
+
+        if prefix not in self._prefixes:
+            ids = torch.tensor([prefix], device=self.device)
+            with torch.no_grad():
+                held = self.model.get_decoder()(input_ids=ids, use_cache=True).past_key_values
+            self._prefixes[prefix] = [(layer.keys, layer.values) for layer in held.layers]
+        cache = DynamicCache()
+        for index, (keys, values) in enumerate(self._prefixes[prefix]):
+            shape = (batch, -1, -1, -1)
+            cache.update(keys.expand(shape), values.expand(shape), index)
+        return cache
 
     def logits(self, states: Tensor) -> Tensor:
         """[..., H] -> logits [..., V]."""

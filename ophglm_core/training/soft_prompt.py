@@ -26,6 +26,11 @@ class Sequences:
     rows: Tensor
     mask: Tensor
 
+    def after(self, position: int) -> Sequences:
+        """Return the sequences from a position on."""
+        ids, targets = self.ids[:, position:], self.targets[:, position:]
+        return Sequences(ids, targets, self.rows[:, position:], self.mask[:, position:])
+
 
 def encode_turns(
     llm: TorchLLM, messages: list[dict[str, str]], rows: int
@@ -74,17 +79,25 @@ def pad(samples: Sequence[tuple[list[int], list[int], list[bool]]]) -> Sequences
     return Sequences(fill(0, 0), fill(1, _IGNORED), fill(2, 0).bool(), mask)
 
 
-def token_losses(llm: TorchLLM, batch: Sequences, rows: Tensor | None) -> tuple[Tensor, Tensor]:
+def token_losses(
+    llm: TorchLLM, batch: Sequences, rows: Tensor | None, frozen: bool = False
+) -> tuple[Tensor, Tensor]:
     """Cross-entropy of each target token [N], and the number of the sample it belongs to [N].
 
-    rows: [R, K, H] for the samples that have places for them, in order; None if none has.
+    rows: [R, K, H] for the samples that have places for them, in order; None if none has. frozen:
+    nothing in the language model is trained, so what all samples begin with is computed once.
     """
     device = llm.device
+    whole = batch.mask.to(device)
+    prefix: tuple[int, ...] = ()
+    if frozen:
+        prefix = _common_beginning(batch)
+        batch = batch.after(len(prefix))
     embedded = llm.embed(batch.ids.to(device))  # [B, T, H]
     if rows is not None:
         places = batch.rows.to(device)[:, :, None].expand_as(embedded)
         embedded = embedded.masked_scatter(places, rows.to(embedded.dtype).reshape(-1))
-    states = llm.hidden(embedded, batch.mask.to(device))
+    states = llm.hidden(embedded, whole, prefix)
     targets = batch.targets[:, 1:].to(device)
     learned = targets != _IGNORED
     # The vocabulary is a fifth of a small model's work: only where something is to be learned.
@@ -93,8 +106,18 @@ def token_losses(llm: TorchLLM, batch: Sequences, rows: Tensor | None) -> tuple[
     return losses, learned.nonzero()[:, 0]
 
 
+def _common_beginning(batch: Sequences) -> tuple[int, ...]:
+    """Return the tokens that all samples begin with, up to the first row or target."""
+    same = (batch.ids == batch.ids[:1]).all(dim=0) & (batch.mask == 1).all(dim=0)
+    same &= ~batch.rows.any(dim=0) & (batch.targets == _IGNORED).all(dim=0)
+    length = int(same.long().cumprod(dim=0).sum())
+    # One position before the first target has to be computed, or there is nothing to learn from.
+    return tuple(batch.ids[0, : max(0, length - 1)].tolist())
+
+
 def mean_loss(llm: TorchLLM, batch: Sequences, rows: Tensor | None) -> Tensor:
-    """Return the mean over samples of the mean over their target tokens."""
-    losses, samples = token_losses(llm, batch, rows)
+    """Return the mean over samples of the mean over their target tokens; nothing in the language
+    model is trained."""
+    losses, samples = token_losses(llm, batch, rows, frozen=True)
     count = torch.bincount(samples, minlength=len(batch.ids)).clamp_min(1)
     return (losses / count[samples]).sum() / len(batch.ids)
