@@ -18,6 +18,12 @@ def export(
         ),
     ] = None,
     prompts: Annotated[int, typer.Option(min=1, help="Prompts to compare on.")] = 100,
+    merge: Annotated[
+        bool, typer.Option("--merge", help="Write MODEL/merged.gguf: the LLM with its adapter.")
+    ] = False,
+    quantize: Annotated[
+        str, typer.Option(help="With --merge: F16, Q8_0, Q6_K, Q5_K_M, Q4_K_M, Q4_1 or Q4_0.")
+    ] = "Q4_K_M",
 ) -> None:
     """Write a model folder's ONNX files anew and compare the torch and the local runtime.
 
@@ -29,7 +35,7 @@ def export(
 
     need_packages("torch", "timm", "transformers", "gguf", "safetensors", "onnx", extra="train")
     from ophglm_core.data.vqa import example_prompts, read_vqa
-    from ophglm_core.export import export_model
+    from ophglm_core.export import MERGED, export_model, merge_model
     from ophglm_core.modelfolder import open_model
 
     from .terminal import counter, stdout
@@ -45,6 +51,9 @@ def export(
     with counter("comparing", len(chosen)) as tick:
         difference, parity = export_model(folder, chosen, llm, lambda *_: tick(1))
     stdout.print(f"encoder: logits differ by at most {difference:.1e}")
+    if merge:
+        merge_model(folder, llm, quantize)
+        stdout.print(f"merged: {folder.path / MERGED} ({quantize})", soft_wrap=True)
     if parity is not None:
         figures = parity.to_json()
         stdout.print(f"fused rows: differ by at most {figures['rows']:.1e} of their size")

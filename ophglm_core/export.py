@@ -7,11 +7,35 @@ from collections.abc import Callable, Sequence
 from .encoder.export import load_encoder, write_encoder
 from .errors import UsageError
 from .fusion.export import load_fusion, write_fusion
+from .llm.merge import merge_adapter
+from .llm.source import resolve_llm
 from .modelcard import write_card
-from .modelfolder import MANIFEST, ModelFolder, file_sha256, open_model, written_folder
+from .modelfolder import (
+    ADAPTER_GGUF,
+    MANIFEST,
+    ModelFolder,
+    file_sha256,
+    open_model,
+    written_folder,
+)
 from .parity import Parity, measure_parity
 from .text_encoder.bert import TextEncoder
 from .text_encoder.export import write_text_encoder
+
+#: The language model with its adapter in one file.
+MERGED = "merged.gguf"
+
+
+def merge_model(model: ModelFolder, llm: str | None, quantization: str) -> None:
+    """Write a folder's adapter merged into its language model, as `merged.gguf`.
+
+    llm: the language model's GGUF file, None for the embedded one. Raises UsageError if the folder
+    has no adapter for llama.cpp.
+    """
+    adapter = model.path / ADAPTER_GGUF
+    if not adapter.is_file():
+        raise UsageError(f"{model.path} has no {ADAPTER_GGUF} to merge; run ophglm sft.")
+    merge_adapter(resolve_llm(llm), adapter, model.path / MERGED, quantization)
 
 
 def export_model(

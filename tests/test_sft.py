@@ -165,3 +165,35 @@ def test_what_all_samples_begin_with_is_computed_once_and_changes_nothing() -> N
     assert torch.equal(gradients[0][1], gradients[1][1])
     assert torch.allclose(gradients[0][2], gradients[1][2], atol=1e-3)
     assert llm._prefixes
+
+
+def test_a_merged_file_says_what_model_and_adapter_say(tuned: TorchLLM, tmp_path: Path) -> None:
+    from ophglm_core.errors import UsageError
+    from ophglm_core.llm.llama_runtime import LlamaSession
+    from ophglm_core.llm.merge import merge_adapter
+    from ophglm_core.llm.source import embedded_gguf
+
+    write_peft(tuned.model, tmp_path)
+    config = tuned.model.config
+    write_gguf(tmp_path, config.num_attention_heads, config.num_key_value_heads)
+    adapter, base = tmp_path / "adapter.gguf", embedded_gguf()
+
+    def logits(path: Path, lora: Path | None) -> np.ndarray:
+        session = LlamaSession(path, 256, lora)
+        session.feed("Glaucoma is a disease of the")
+        result = session.next_logits()
+        session.close()
+        return result
+
+    expected, plain = logits(base, adapter), logits(base, None)
+    merged = tmp_path / "merged.gguf"
+    merge_adapter(base, adapter, merged, "F16")
+    got = logits(merged, None)
+    assert np.corrcoef(got, expected)[0, 1] > 0.999
+    assert np.corrcoef(got, plain)[0, 1] < 0.995
+    merge_adapter(base, adapter, merged, "Q4_K_M")
+    assert merged.stat().st_size < 120e6
+    assert np.corrcoef(logits(merged, None), expected)[0, 1] > 0.97
+    with pytest.raises(UsageError, match="is not one of"):
+        merge_adapter(base, adapter, merged, "Q1")
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["adapter", "adapter.gguf", "merged.gguf"]
