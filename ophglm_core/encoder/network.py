@@ -54,6 +54,20 @@ class ImageEncoder(nn.Module):
         features: Tensor = self.backbone.forward_features((pixels - self.mean) / self.std)
         return features
 
+    def hint_widths(self, strides: tuple[int, ...]) -> list[int]:
+        """Return the widths of the maps that `hints` returns."""
+        widths = {f["reduction"]: f["num_chs"] for f in self.backbone.feature_info}
+        return [widths[stride] for stride in strides]
+
+    def hints(self, pixels: Tensor, strides: tuple[int, ...]) -> tuple[Tensor, list[Tensor]]:
+        """RGB [B, 3, H, W] in 0..1 -> features [B, C, h, w], and the maps inside the network at
+        these strides in pixels."""
+        order = [f["reduction"] for f in self.backbone.feature_info]
+        features, inside = self.backbone.forward_intermediates(
+            (pixels - self.mean) / self.std, indices=[order.index(s) for s in strides]
+        )
+        return features, inside
+
     def forward(self, pixels: Tensor) -> Tensor:
         """RGB [B, 3, H, W] in 0..1 -> logits [B, labels]."""
         pooled = self.feature_map(pixels).mean(dim=(2, 3))  # [B, C]

@@ -1,8 +1,9 @@
 """Knowledge distillation: an image encoder that learns from another one's answers and features.
 
 The teacher is asked about the very crops that the student sees, and patiently (Beyer et al. 2022,
-arXiv 2106.05237); its last feature map is a second, far denser target (Romero et al. 2015,
-arXiv 1412.6550), which is what a network without ImageNet weights gains most from.
+arXiv 2106.05237). Its feature maps, inside the network as at its end, are far denser targets than
+its answers (Romero et al. 2015, arXiv 1412.6550): a network without ImageNet weights learns each of
+its stages from them, at every place of every picture.
 
 A long schedule would ask the teacher the same again and again, at more cost than the student's own
 step: so the teacher is asked about a few augmented views of each photograph, and its answers are
@@ -11,6 +12,7 @@ kept. The student sees these views mirrored and in quarter turns, with the featu
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,19 +28,26 @@ from .crops import open_map
 
 #: Augmented views of each photograph that the teacher is asked about.
 VIEWS = 4
-_FEATURE_SHARE = 1.0
+#: Pixels a place stands for in the maps inside the networks that are compared.
+STRIDES = (8, 16)
+#: The finest grid that maps are compared on: finer ones hold noise and fill the disk.
+_FINEST = 14
+#: Of the last map, in ConvNeXt as in EfficientNet.
+_LAST_STRIDE = 32
 
 
 @dataclass(frozen=True)
 class Answer:
-    """probabilities [B, L] and features [B, C, h, w] of a teacher."""
+    """probabilities [B, L] of a teacher, and its feature maps [B, C, h, w]: inside at STRIDES, then
+    the last."""
 
     probabilities: Tensor
-    features: Tensor
+    maps: tuple[Tensor, ...]
 
     def turned(self, quarters: int, mirrored: bool) -> Answer:
         """Return the answer about the same pictures, turned as `turn` turns them."""
-        return Answer(self.probabilities, turn(self.features, quarters, mirrored))
+        turned = tuple(turn(m, quarters, mirrored) for m in self.maps)
+        return Answer(self.probabilities, turned)
 
 
 def turn(pictures: Tensor, quarters: int, mirrored: bool) -> Tensor:
@@ -54,33 +63,34 @@ class Teacher:
         self.encoder = encoder.eval().to(device)
         self.encoder.to(memory_format=torch.channels_last)
         self.size, self.device = size, device
-        with torch.no_grad():
-            blank = torch.zeros(1, 3, size, size, device=device)
-            self.places = int(self.encoder.feature_map(blank).shape[-1])
+        self.widths = [*self.encoder.hint_widths(STRIDES), self.encoder.features]
 
     @torch.no_grad()
     def answer(self, pixels: Tensor) -> Answer:
         """RGB [B, 3, H, W] in 0..1, of any size -> the teacher's answer."""
         pixels = resize(pixels, self.size).contiguous(memory_format=torch.channels_last)
-        features = self.encoder.feature_map(pixels)
+        features, inside = self.encoder.hints(pixels, STRIDES)
         logits = self.encoder.classifier(self.encoder.norm(features.mean(dim=(2, 3))))
-        return Answer(torch.sigmoid(logits.float()), features.float())
+        maps = tuple(m.float() for m in (*inside, features))
+        return Answer(torch.sigmoid(logits.float()), maps)
 
 
 class StoredAnswers:
     """A teacher's answers about `views` views of each of `samples` photographs, in `folder`.
 
-    Features are kept in fp16 and averaged to at most [C, places, places]. The files are memory
-    mapped: they survive a kill and stay out of memory.
+    size: the student's input in pixels; maps are kept on its grids, or coarser, in fp16. The files
+    are memory mapped: they survive a kill and stay out of memory.
     """
 
-    def __init__(self, folder: Path, teacher: Teacher, samples: int, places: int, views: int):
+    def __init__(self, folder: Path, teacher: Teacher, samples: int, size: int, views: int):
         self.teacher, self.views = teacher, views
-        self.places = min(places, teacher.places)
         labels = teacher.encoder.classifier.out_features
         rows = samples * views
-        shape = (rows, teacher.encoder.features, self.places, self.places)
-        self._features = open_map(folder / "teacher-features.f16", shape, np.float16)
+        self._maps = []
+        for stride, width in zip((*STRIDES, _LAST_STRIDE), teacher.widths, strict=True):
+            places = min(math.ceil(min(size, teacher.size) / stride), _FINEST)
+            path = folder / f"teacher-maps-{stride}.f16"
+            self._maps.append(open_map(path, (rows, width, places, places), np.float16))
         self._probabilities = open_map(folder / "teacher-answers.f32", (rows, labels), np.float32)
         self._known = open_map(folder / "teacher-known.u8", (rows,), np.uint8)
 
@@ -96,42 +106,53 @@ class StoredAnswers:
         missing = [i for i, row in enumerate(rows) if not self._known[row]]
         if missing:
             fresh = self.teacher.answer(pixels([samples[i] for i in missing]))
-            features = functional.adaptive_avg_pool2d(fresh.features, self.places)
-            self._features[rows[missing]] = features.cpu().numpy().astype(np.float16)
+            for held, fine in zip(self._maps, fresh.maps, strict=True):
+                coarse = functional.adaptive_avg_pool2d(fine, held.shape[-1])
+                held[rows[missing]] = coarse.cpu().numpy().astype(np.float16)
             self._probabilities[rows[missing]] = fresh.probabilities.cpu().numpy()
             self._known[rows[missing]] = 1
         device = self.teacher.device
         return Answer(
             torch.from_numpy(self._probabilities[rows]).to(device),
-            torch.from_numpy(self._features[rows]).to(device).float(),
+            tuple(torch.from_numpy(held[rows]).to(device).float() for held in self._maps),
         )
 
 
 class Student(nn.Module):
-    """An encoder, and a projection of its features to the teacher's that only training needs."""
+    """An encoder, and projections of its maps to its teacher's that only training needs.
 
-    def __init__(self, encoder: ImageEncoder, teacher_features: int):
+    widths: of the teacher's maps, inside at STRIDES and the last.
+    """
+
+    def __init__(self, encoder: ImageEncoder, widths: list[int]):
         super().__init__()
         self.encoder = encoder
-        self.projection = nn.Conv2d(encoder.features, teacher_features, 1)
+        own = [*encoder.hint_widths(STRIDES), encoder.features]
+        self.projections = nn.ModuleList(
+            nn.Conv2d(a, b, 1) for a, b in zip(own, widths, strict=True)
+        )
 
-    def forward(self, pixels: Tensor) -> tuple[Tensor, Tensor]:
-        """RGB [B, 3, H, W] in 0..1 -> logits [B, L], projected features [B, Ct, h, w]."""
-        features = self.encoder.feature_map(pixels)
+    def forward(self, pixels: Tensor) -> tuple[Tensor, list[Tensor]]:
+        """RGB [B, 3, H, W] in 0..1 -> logits [B, L], and maps as the teacher's [B, Ct, h, w]."""
+        features, inside = self.encoder.hints(pixels, STRIDES)
         pooled = self.encoder.norm(features.mean(dim=(2, 3)))
         logits = self.encoder.classifier(self.encoder.dropout(pooled))
-        return logits, self.projection(features)
+        maps = [p(m) for p, m in zip(self.projections, (*inside, features), strict=True)]
+        return logits, maps
 
 
-def distillation_loss(logits: Tensor, projected: Tensor, answer: Answer) -> Tensor:
-    """Cross-entropy with the teacher's probabilities, and one minus the cosine between features.
+def distillation_loss(logits: Tensor, maps: list[Tensor], answer: Answer) -> Tensor:
+    """Cross-entropy with the teacher's probabilities, and one minus the cosine between maps.
 
-    The features are compared place by place; the finer of the two maps is averaged to the coarser.
+    The maps are compared place by place, the finer averaged to the coarser, both without the
+    teacher's mean over the batch, which says nothing of a picture.
     """
-    theirs, ours = answer.features, projected.float()
-    places = (min(ours.shape[2], theirs.shape[2]), min(ours.shape[3], theirs.shape[3]))
-    ours = functional.adaptive_avg_pool2d(ours, places)
-    theirs = functional.adaptive_avg_pool2d(theirs, places)
-    distance = 1 - functional.cosine_similarity(ours, theirs, dim=1).mean()
+    distances = []
+    for ours, theirs in zip(maps, answer.maps, strict=True):
+        places = min(ours.shape[-1], theirs.shape[-1])
+        ours, theirs = (functional.adaptive_avg_pool2d(m.float(), places) for m in (ours, theirs))
+        usual = theirs.mean(dim=(0, 2, 3), keepdim=True)  # [1, C, 1, 1]
+        alike = functional.cosine_similarity(ours - usual, theirs - usual, dim=1)
+        distances.append(1 - alike.mean())
     entropy = functional.binary_cross_entropy_with_logits(logits.float(), answer.probabilities)
-    return entropy + _FEATURE_SHARE * distance
+    return entropy + torch.stack(distances).sum()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,8 +24,6 @@ from .distillation import VIEWS, StoredAnswers, Student, Teacher, distillation_l
 CROP_MARGIN = 1.14
 _SMOOTHING = 0.04
 _LABEL_SHARE = 0.2
-#: Pixels a place of the last feature map stands for, in ConvNeXt as in EfficientNet.
-_STRIDE = 32
 
 
 @dataclass(frozen=True)
@@ -56,7 +53,7 @@ class EncoderStage:
         first: FirstEpochs | None = None,
         teacher: Teacher | None = None,
     ):
-        module = Student(encoder, teacher.encoder.features) if teacher else encoder
+        module = Student(encoder, teacher.widths) if teacher else encoder
         self.module: nn.Module = module.to(device)
         self.module.to(memory_format=torch.channels_last)
         self.size, self.first, self.device, self.teacher = size, first, device, teacher
@@ -69,8 +66,7 @@ class EncoderStage:
         self.usable: list[int] = list(range(len(train)))
         self.answers: StoredAnswers | None = None
         if teacher is not None:
-            places = math.ceil(size / _STRIDE)
-            self.answers = StoredAnswers(folder, teacher, len(train), places, VIEWS)
+            self.answers = StoredAnswers(folder, teacher, len(train), size, VIEWS)
 
     @property
     def samples(self) -> int:
@@ -116,8 +112,8 @@ class EncoderStage:
         quarters, mirrored = torch.randint(0, 4, (2,), generator=generator).tolist()
         answer = answer.turned(quarters, mirrored > 1)
         pixels = turn(resize(seen(rows, self.size), size), quarters, mirrored > 1)
-        logits, projected = model(_channels_last(pixels))
-        loss = distillation_loss(logits, projected, answer)
+        logits, maps = model(_channels_last(pixels))
+        loss = distillation_loss(logits, maps, answer)
         return loss + _LABEL_SHARE * masked_loss(logits.float(), truth, self.positive_weight)
 
     def size_at(self, epoch: int) -> int:
