@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import os
 import subprocess
 import sys
@@ -35,3 +36,19 @@ def ophglm(tmp_path: Path) -> Run:
         )
 
     return run
+
+
+@pytest.fixture
+def few(odir: Path, tmp_path: Path) -> Path:
+    """60 real photographs with their labels."""
+    with (odir / "labels.csv").open(encoding="utf-8-sig", newline="") as stream:
+        rows = list(csv.DictReader(stream))[:60]
+    data = tmp_path / "few"
+    (data / "images").mkdir(parents=True)
+    for row in rows:
+        (data / "images" / row["image"]).symlink_to(odir / "images" / row["image"])
+    with (data / "labels.csv").open("w", encoding="utf-8", newline="") as stream:
+        writer = csv.DictWriter(stream, list(rows[0]))
+        writer.writeheader()
+        writer.writerows(rows)
+    return data

@@ -2,32 +2,13 @@
 
 from __future__ import annotations
 
-import csv
 import json
 import shutil
 from pathlib import Path
 
-import pytest
-
 from ophglm_core.modelfolder import ModelFolder, file_sha256, open_model
 
 from .conftest import Run
-
-
-@pytest.fixture
-def few(odir: Path, tmp_path: Path) -> Path:
-    """60 real photographs with their labels."""
-    with (odir / "labels.csv").open(encoding="utf-8-sig", newline="") as stream:
-        rows = list(csv.DictReader(stream))[:60]
-    data = tmp_path / "few"
-    (data / "images").mkdir(parents=True)
-    for row in rows:
-        (data / "images" / row["image"]).symlink_to(odir / "images" / row["image"])
-    with (data / "labels.csv").open("w", encoding="utf-8", newline="") as stream:
-        writer = csv.DictWriter(stream, list(rows[0]))
-        writer.writeheader()
-        writer.writerows(rows)
-    return data
 
 
 def test_questions_training_and_what_it_leaves_alone(

@@ -1,0 +1,76 @@
+"""Stage 3 from the command line, with the real small language model."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+from ophglm_core.modelfolder import ModelFolder, file_sha256, open_model
+
+from ..conftest import shared
+from .conftest import Run
+
+
+def test_texts_training_and_a_conversation_with_the_adapter(
+    ophglm: Run,
+    few: Path,
+    bundled: ModelFolder,
+    tmp_path: Path,
+) -> None:
+    texts, out = tmp_path / "texts", tmp_path / "tuned"
+    questions = shared("medquad_eye") / "medquad_eye.jsonl"
+    built = ophglm("build-instructions", "--out", texts, "--questions", questions)
+    assert built.returncode == 0, built.stderr
+    assert len(list(texts.glob("*.jsonl"))) == 6
+    first = json.loads((texts / "conversations.jsonl").read_text().splitlines()[0])
+    assert [m["role"] for m in first["messages"]][:2] == ["user", "assistant"]
+    counted = json.loads(ophglm("data", "stats", texts, "--json").stdout)
+    assert counted["count"] > 1500
+    assert counted["duplicates"] == 0
+    assert ophglm("data", "validate", texts).returncode == 0
+    options = ["--epochs", "1", "--samples", "8", "--batch", "4", "--rank", "4"]
+    command = ["sft", bundled.path, texts, "--photographs", few, "--out", out, *options]
+    trained = ophglm(*command)
+    assert trained.returncode == 0, trained.stderr
+    assert trained.stdout.strip() == str(out)
+    assert "tokens a second" in trained.stderr
+    assert "perplexity" in trained.stderr
+    curve = [json.loads(x) for x in Path(f"{out}.loss.jsonl").read_text().splitlines()]
+    assert {line["step"] for line in curve} == {1, 2}
+    model = open_model(out)
+    assert model.manifest.adapter is not None
+    assert model.manifest.adapter["rows"] is True
+    assert model.manifest.adapter["parity"]["correlation"] > 0.998
+    for name in ("encoder.onnx", "fusion.onnx", "fusion.safetensors"):
+        assert file_sha256(out / name) == file_sha256(bundled.path / name)
+    assert (out / "adapter" / "adapter_model.safetensors").stat().st_size < 20e6
+    assert "## The adapter" in (out / "README.md").read_text()
+    again = ophglm(*command)
+    assert again.returncode == 2
+    told = ophglm("chat", "--image", "sample", "--prompt", "How is it treated?", "--model", out)
+    assert told.returncode == 0, told.stderr
+    assert "not a diagnosis" in told.stdout
+
+
+def test_bad_texts_are_named_and_refused(ophglm: Run, bundled: ModelFolder, tmp_path: Path) -> None:
+    texts = tmp_path / "texts"
+    texts.mkdir()
+    bad = {
+        "messages": [
+            {"role": "user", "content": "What is it?"},
+            {"role": "assistant", "content": "This is definitely glaucoma."},
+        ],
+        "label": "glaucoma",
+    }
+    (texts / "a.jsonl").write_text(json.dumps(bad))
+    found = ophglm("data", "validate", texts)
+    assert found.returncode == 1
+    assert "certain" in found.stdout
+    copy = tmp_path / "copy"
+    shutil.copytree(bundled.path, copy)
+    result = ophglm("sft", copy, texts)
+    assert result.returncode == 1
+    assert "too few texts" in result.stderr
+    (texts / "a.jsonl").write_text("{")
+    assert "a.jsonl, line 1" in ophglm("sft", copy, texts).stderr
