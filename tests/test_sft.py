@@ -104,6 +104,14 @@ def test_a_few_steps_lower_the_loss_and_move_the_adapter_alone(
     assert 0 < sum(s.image is not None for s in drawn) < 12
     assert drawn != stage.epoch_samples(1)
     assert drawn == stage.epoch_samples(0)
+    order = stage.order(0, 0, 3)
+    assert sorted(order) == list(range(12))
+    assert order == stage.order(0, 0, 3)
+    lengths = [drawn[i].length for i in order]
+    spread = sum(max(lengths[i : i + 3]) - min(lengths[i : i + 3]) for i in range(0, 12, 3))
+    by_chance = [s.length for s in drawn]
+    unsorted = sum(max(by_chance[i : i + 3]) - min(by_chance[i : i + 3]) for i in range(0, 12, 3))
+    assert spread < unsorted
     frozen = {k: v.clone() for k, v in tuned.model.named_parameters() if "lora_" not in k}
     module = stage.module
     assert isinstance(module, AdapterModule)

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from ophglm_core.errors import UsageError
-from ophglm_core.training.loop import Progress, Schedule, Trainer, make_accelerator
+from ophglm_core.training.loop import Progress, Schedule, Trainer, make_accelerator, random_order
 
 
 class Line:
@@ -20,6 +20,9 @@ class Line:
         self.samples = samples
         self.seen: list[list[int]] = []
         self.stop_at: int | None = None
+
+    def order(self, seed: int, epoch: int, batch: int) -> list[int]:
+        return random_order(self.samples, seed, epoch)
 
     def loss(
         self, model: nn.Module, indices: list[int], epoch: int, generator: torch.Generator

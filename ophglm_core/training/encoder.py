@@ -19,6 +19,7 @@ from ..metrics import auc_per_label, mean_defined
 from .augment import DRAWS, augment, draws_of, resize, to_pixels
 from .crops import CropStore
 from .distillation import VIEWS, StoredAnswers, Student, Teacher, distillation_loss, turn
+from .loop import random_order
 
 #: Crops are kept a little larger than the network's input, for rotation and scale to draw on.
 CROP_MARGIN = 1.14
@@ -86,6 +87,10 @@ class EncoderStage:
         for i, text in self.validation_crops.broken.items():
             broken[self.validation_crops.paths[i]] = text
         return broken
+
+    def order(self, seed: int, epoch: int, batch: int) -> list[int]:
+        """Return a random order of the photographs."""
+        return random_order(self.samples, seed, epoch)
 
     def loss(
         self, model: nn.Module, indices: list[int], epoch: int, generator: torch.Generator

@@ -15,6 +15,7 @@ from ..fusion.prompt import messages
 from ..llm.torch_llm import TorchLLM
 from ..text_encoder.bert import TextEncoder
 from .image_tokens import ImageTokens
+from .loop import random_order
 from .soft_prompt import encode_turns, mean_loss, pad
 
 #: Validation questions whose language loss is computed after an epoch.
@@ -50,6 +51,10 @@ class FusionStage:
         closed = [p for p in validation if closed_answer(p) in ANSWERS]
         self.closed = random.Random(seed).sample(closed, min(len(closed), 8 * _JUDGED))
         self.judged = random.Random(seed).sample(validation, min(len(validation), _JUDGED))
+
+    def order(self, seed: int, epoch: int, batch: int) -> list[int]:
+        """Return a random order of an epoch's questions."""
+        return random_order(self.samples, seed, epoch)
 
     def loss(
         self, model: nn.Module, indices: list[int], epoch: int, generator: torch.Generator

@@ -69,6 +69,10 @@ class Stage(Protocol):
         """Number of training samples."""
         ...
 
+    def order(self, seed: int, epoch: int, batch: int) -> list[int]:
+        """Return the order of the samples in an epoch, counted from 0; see random_order."""
+        ...
+
     def loss(
         self, model: nn.Module, indices: list[int], epoch: int, generator: torch.Generator
     ) -> Tensor:
@@ -169,7 +173,7 @@ class Trainer:
         return self.best_epoch >= 0 and self.epoch - 1 - self.best_epoch >= self.schedule.patience
 
     def _run_epoch(self) -> None:
-        order = _order(self.stage.samples, self.schedule.seed, self.epoch)
+        order = self.stage.order(self.schedule.seed, self.epoch, self.schedule.batch)
         due = time.monotonic() + _SAVE_AFTER
         self.model.train()
         while self.step < self.steps:
@@ -340,6 +344,7 @@ class _Average:
         self.module.load_state_dict(state["weights"])
 
 
-def _order(samples: int, seed: int, epoch: int) -> list[int]:
+def random_order(samples: int, seed: int, epoch: int) -> list[int]:
+    """Return the samples in a random order that follows from seed and epoch."""
     generator = torch.Generator().manual_seed(seed * 1_000_003 + epoch)
     return torch.randperm(samples, generator=generator).tolist()

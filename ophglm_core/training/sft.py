@@ -22,11 +22,14 @@ from ..llm.torch_llm import TorchLLM
 from ..prompts import ask_with_facts, system_prompt
 from .fusion import QuestionTokens
 from .image_tokens import ImageTokens
+from .loop import random_order
 from .soft_prompt import Sequences, encode_turns, pad, token_losses
 
 #: Held-out texts whose loss is computed after an epoch.
 _JUDGED = 128
 _BATCH = 8
+#: Batches over which samples of like length are gathered.
+_BUCKET = 16
 #: How often a sample has its facts in the prompt, as a conversation has them.
 _FACTS_SHARE = 0.6
 
@@ -38,6 +41,11 @@ class Sample:
     messages: list[dict[str, str]]
     question: str
     image: str | None = None
+
+    @property
+    def length(self) -> int:
+        """Characters of all messages, about four a token."""
+        return sum(len(m["content"]) for m in self.messages)
 
 
 class AdapterModule(nn.Module):
@@ -114,6 +122,21 @@ class SftStage:
         self.tokens = 0
         self._epoch = (-1, [Sample([], "")])
 
+    def order(self, seed: int, epoch: int, batch: int) -> list[int]:
+        """Return a random order in which samples of like length share a batch, so that little is
+        padded."""
+        samples = self.epoch_samples(epoch)
+        order = random_order(self.samples, seed, epoch)
+        batches: list[list[int]] = []
+        for start in range(0, len(order), _BUCKET * batch):
+            bucket = sorted(order[start : start + _BUCKET * batch], key=lambda i: samples[i].length)
+            batches += [bucket[i : i + batch] for i in range(0, len(bucket), batch)]
+        # The last batch may be short; it stays where the loop expects it.
+        last = [b for b in batches if len(b) < batch]
+        full = [b for b in batches if len(b) == batch]
+        random.Random(f"{seed}:{epoch}").shuffle(full)
+        return [i for b in full + last for i in b]
+
     def loss(
         self, model: nn.Module, indices: list[int], epoch: int, generator: torch.Generator
     ) -> Tensor:
@@ -127,7 +150,7 @@ class SftStage:
         return result
 
     def epoch_samples(self, epoch: int) -> list[Sample]:
-        """Return an epoch's samples, those of like length beside each other in the order drawn."""
+        """Return an epoch's samples, in the order drawn."""
         if self._epoch[0] != epoch:
             draw = random.Random(f"{self.seed}:{epoch}")
             self._epoch = (epoch, [self._draw(draw, epoch, n) for n in range(self.samples)])
