@@ -205,3 +205,42 @@ def test_a_merged_file_says_what_model_and_adapter_say(tuned: TorchLLM, tmp_path
     with pytest.raises(UsageError, match="is not one of"):
         merge_adapter(base, adapter, merged, "Q1")
     assert sorted(p.name for p in tmp_path.iterdir()) == ["adapter", "adapter.gguf", "merged.gguf"]
+
+
+def test_an_adapter_on_a_language_model_in_four_bits(tmp_path: Path) -> None:
+    """QLoRA, on this machine's CPU: the weights are 4-bit, and the adapter's gradient is there."""
+    pytest.importorskip("bitsandbytes")
+    import copy
+
+    from transformers import AutoModelForCausalLM
+
+    from ophglm_core.errors import UsageError
+    from ophglm_core.training.soft_prompt import pad, token_losses
+
+    with pytest.raises(UsageError, match="quantised already"):
+        TorchLLM(None, CPU, four_bit=True)
+    whole = TorchLLM(None, CPU)
+    config = copy.deepcopy(whole.model.config)
+    config.__dict__.pop("quantization_config", None)  # it says that the file was a GGUF
+    plain = AutoModelForCausalLM.from_config(config)
+    plain.load_state_dict(whole.model.state_dict())
+    plain.save_pretrained(str(tmp_path / "hf"))
+    whole.tokenizer.save_pretrained(str(tmp_path / "hf"))
+    llm = TorchLLM(str(tmp_path / "hf"), CPU, four_bit=True)
+    llm.model.train()
+    said = [
+        {"role": "user", "content": "Is it normal?"},
+        {"role": "assistant", "content": "Yes, it is."},
+    ]
+    batch = pad([encode_turns(llm, said, rows=0)])
+    with torch.no_grad():
+        rounded, _ = token_losses(llm, batch, None)
+        exact, _ = token_losses(whole, batch, None)
+    assert rounded.mean() == pytest.approx(exact.mean(), rel=0.25)
+    kept = llm.model.get_decoder().layers[0].self_attn.q_proj.weight
+    assert kept.dtype == torch.uint8
+    llm.model = add_adapter(llm.model, rank=4, alpha=8)
+    losses, _ = token_losses(llm, batch, None)
+    losses.mean().backward()
+    gradients = [p.grad for n, p in llm.model.named_parameters() if "lora_B" in n]
+    assert all(g is not None and g.abs().max() > 0 for g in gradients)

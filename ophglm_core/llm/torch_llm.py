@@ -35,6 +35,10 @@ class TorchLLM:
             if not path.is_file():
                 raise UsageError(f"No such language model file: {path}.")
             place, options = str(path.parent), {"gguf_file": path.name}
+            if four_bit:
+                raise UsageError(
+                    f"{path.name} is quantised already; --4bit is for a folder or a hub id."
+                )
         on_cuda = device.type == "cuda"
         loading: dict[str, Any] = {"dtype": torch.bfloat16 if on_cuda else torch.float32}
         if four_bit:

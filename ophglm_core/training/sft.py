@@ -191,14 +191,14 @@ class SftStage:
         negative."""
         assert isinstance(module, AdapterModule)
         before = module.load_into_llm()
-        self.llm.model.eval()
+        set_dropout(self.llm.model, False)
         try:
             loss = self.held_out_loss()
         finally:
             live = adapter_parameters(self.llm.model)
             for parameter, weight in zip(live.values(), before, strict=True):
                 parameter.data.copy_(weight)
-            self.llm.model.train()
+            set_dropout(self.llm.model, True)
         return {
             "score": -loss,
             "held_out_loss": loss,
@@ -215,6 +215,17 @@ class SftStage:
             losses, _ = token_losses(self.llm, batch, None)
             total, count = total + float(losses.sum()), count + len(losses)
         return total / max(1, count)
+
+
+def set_dropout(model: nn.Module, on: bool) -> None:
+    """Switch drop-out on or off, and nothing else.
+
+    eval() would do more: bitsandbytes then packs 4-bit weights on a CPU into a form that cannot be
+    trained through.
+    """
+    for module in model.modules():
+        if isinstance(module, nn.Dropout):
+            module.train(on)
 
 
 def alone(text: Instruction, draw: random.Random) -> Sample:
