@@ -1,4 +1,4 @@
-"""Writing files so that they are there whole or not at all."""
+"""Text files: read with a sentence for what is wrong, written whole or not at all."""
 
 from __future__ import annotations
 
@@ -6,6 +6,19 @@ import os
 from pathlib import Path
 
 from .errors import InputError
+
+
+def read_text(path: Path) -> str:
+    """Read a text file in UTF-8, with or without a byte order mark.
+
+    Raises InputError if it cannot be read.
+    """
+    try:
+        return path.read_text(encoding="utf-8-sig")
+    except OSError as error:
+        raise InputError(f"{path} cannot be read ({error.strerror}).") from None
+    except UnicodeDecodeError:
+        raise InputError(f"{path} is not a text file in UTF-8.") from None
 
 
 def write_text(path: Path, text: str) -> None:

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import InputError
+from ..files import read_text
 from .identifiers import take_out
 from .instructions import Instruction
 
@@ -56,12 +57,7 @@ def read_dialogues(path: Path, keep_identifiers: bool, drop_empty_wordings: bool
     drop_empty_wordings: keep one wording of those that differ by polite phrases only.
     Raises InputError if the file cannot be read or holds nothing of either form.
     """
-    try:
-        text = path.read_text(encoding="utf-8-sig")
-    except OSError as error:
-        raise InputError(f"{path} cannot be read ({error.strerror}).") from None
-    except UnicodeDecodeError:
-        raise InputError(f"{path} is not a text file in UTF-8.") from None
+    text = read_text(path)
     result = Dialogues()
     if text.lstrip().startswith(("[", "{")):
         _read_alpaca(path, text, result, drop_empty_wordings)

@@ -17,6 +17,7 @@ from typing import Any
 
 from .. import knowledge
 from ..errors import InputError
+from ..files import read_text
 from ..labels import BY_KEY, DISEASES
 from ..safety import red_flags, states_certainty
 from .identifiers import take_out
@@ -312,12 +313,7 @@ def first_sentences(text: str, longest: int) -> str:
 
 
 def _lines(path: Path) -> list[str]:
-    try:
-        return [x for x in path.read_text(encoding="utf-8").splitlines() if x.strip()]
-    except OSError as error:
-        raise InputError(f"{path} cannot be read ({error.strerror}).") from None
-    except UnicodeDecodeError:
-        raise InputError(f"{path} is not a text file in UTF-8.") from None
+    return [line for line in read_text(path).splitlines() if line.strip()]
 
 
 def read_instructions(folder: Path) -> list[Instruction]:

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import InputError
+from ..files import read_text
 from ..images import sample_path
 from ..labels import BY_KEY, DISEASES, LABELS
 from .keywords import split_keywords
@@ -75,12 +76,7 @@ def read_vqa(path: Path) -> list[VqaPair]:
     patient and labels may be absent: each picture then counts as a patient of its own. Raises
     InputError, with the line, if a record cannot be used.
     """
-    try:
-        lines = path.read_text(encoding="utf-8").splitlines()
-    except OSError as error:
-        raise InputError(f"{path} cannot be read ({error.strerror}).") from None
-    except UnicodeDecodeError:
-        raise InputError(f"{path} is not a text file in UTF-8.") from None
+    lines = read_text(path).splitlines()
     pairs = []
     for number, line in enumerate(lines, start=1):
         if not line.strip():

@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import tempfile
 from pathlib import Path
-from typing import Any
 
 import onnx
 import torch
-from onnxscript.optimizer import fold_constants, remove_unused_nodes
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 
-from ..encoder.export import half, store_half, strip
 from ..errors import UsageError
 from ..modelfolder import FUSION_ONNX, FUSION_WEIGHTS, ModelFolder
+from ..onnx_export import export_graph, save_half, store_half
 from .network import Fusion, FusionInfo, make_fusion
 from .runtime import FusionSession
 
@@ -39,10 +36,7 @@ def load_fusion(model: ModelFolder) -> Fusion:
 def write_fusion(fusion: Fusion, folder: Path) -> None:
     """Write both files; the weights are rounded to fp16 once and both hold the rounded ones."""
     fusion = fusion.cpu().eval()
-    state = {k: half(v).contiguous() for k, v in fusion.state_dict().items()}
-    fusion.load_state_dict({k: v.float() for k, v in state.items()})
-    save_file(state, folder / FUSION_WEIGHTS)
-    (folder / FUSION_WEIGHTS).chmod(0o644)  # safetensors keeps it to the user
+    save_half(fusion, folder / FUSION_WEIGHTS)
     info = fusion.info
     example = (
         torch.randn(2, 2, info.places, info.image_width),
@@ -52,23 +46,12 @@ def write_fusion(fusion: Fusion, folder: Path) -> None:
     )
     batch, tokens = torch.export.Dim.AUTO, torch.export.Dim("tokens", min=2, max=512)
     pictures = torch.export.Dim("pictures", min=1, max=2)
-    shapes = ({0: batch, 1: pictures}, {0: batch, 1: tokens}, {0: batch, 1: tokens})
-    with tempfile.TemporaryDirectory() as scratch:
-        raw = Path(scratch) / "raw.onnx"
-        program: Any = torch.onnx.export(
-            fusion,
-            example,
-            input_names=list(FusionSession.INPUTS),
-            output_names=["rows", "logits"],
-            dynamic_shapes=(*shapes, {0: batch, 1: pictures}),
-            dynamo=True,
-            optimize=False,
-            verbose=False,
-        )
-        fold_constants(program.model, input_size_limit=1024, output_size_limit=1024)
-        remove_unused_nodes(program.model)
-        program.save(str(raw), external_data=False)
-        graph = onnx.load(raw)
-    strip(graph)
+    dynamic = {
+        "images": {0: batch, 1: pictures},
+        "text": {0: batch, 1: tokens},
+        "text_mask": {0: batch, 1: tokens},
+        "shown": {0: batch, 1: pictures},
+    }
+    graph = export_graph(fusion, example, FusionSession.INPUTS, ["rows", "logits"], dynamic)
     store_half(graph)
     onnx.save(graph, folder / FUSION_ONNX)

@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 import hashlib
-import tempfile
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import onnx
 import torch
 from onnx import helper, numpy_helper
-from onnxscript.optimizer import fold_constants, remove_unused_nodes
 
-from ..encoder.export import strip
 from ..modelfolder import TEXT_ENCODER_ONNX, TOKENIZER
+from ..onnx_export import export_graph, put_first
 from .bert import TextEncoder, to_int8
 from .runtime import TextEncoderSession
 
@@ -23,23 +20,13 @@ def write_text_encoder(encoder: TextEncoder, folder: Path) -> None:
     """Write `text_encoder.onnx` and `tokenizer.json`."""
     ids, mask = encoder.tokenize(["Is there a sign of disease?", "Left?"])
     dims = {0: torch.export.Dim("batch"), 1: torch.export.Dim("tokens", min=2, max=512)}
-    with tempfile.TemporaryDirectory() as scratch:
-        raw = Path(scratch) / "raw.onnx"
-        program: Any = torch.onnx.export(
-            encoder.cpu(),
-            (ids, mask),
-            input_names=list(TextEncoderSession.INPUTS),
-            output_names=["vectors"],
-            dynamic_shapes={"ids": dims, "mask": dims},
-            dynamo=True,
-            optimize=False,
-            verbose=False,
-        )
-        fold_constants(program.model, input_size_limit=1024, output_size_limit=1024)
-        remove_unused_nodes(program.model)
-        program.save(str(raw), external_data=False)
-        graph = onnx.load(raw)
-    strip(graph)
+    graph = export_graph(
+        encoder.cpu(),
+        (ids, mask),
+        TextEncoderSession.INPUTS,
+        ["vectors"],
+        {"ids": dims, "mask": dims},
+    )
     _store_int8(graph, dict(encoder.named_parameters()))
     onnx.save(graph, folder / TEXT_ENCODER_ONNX)
     encoder.tokenizer.backend_tokenizer.save(str(folder / TOKENIZER))
@@ -72,9 +59,7 @@ def _store_int8(model: onnx.ModelProto, parameters: dict[str, torch.nn.Parameter
         inputs = [f"{name}.int8", f"{name}.scale"]
         nodes.append(helper.make_node("DequantizeLinear", inputs, [name], axis=axis))
     graph.initializer.extend(scales)
-    rest = list(graph.node)
-    del graph.node[:]
-    graph.node.extend(nodes + rest)
+    put_first(model, nodes)
 
 
 def _digest(values: np.ndarray) -> bytes:
