@@ -26,11 +26,21 @@ def evaluate(
             "--vqa", help="DATA is questions from build-vqa: does the language model look?"
         ),
     ] = False,
+    texts: Annotated[
+        bool,
+        typer.Option("--texts", help="DATA is a fine-tuning set: what does the adapter change?"),
+    ] = False,
     limit: Annotated[
-        int, typer.Option(min=1, help="With --vqa: questions of each kind and language.")
-    ] = 100,
+        int | None,
+        typer.Option(
+            min=1,
+            help="With --vqa: questions of each kind and language (100). With --texts: questions "
+            "(200).",
+        ),
+    ] = None,
     keep: Annotated[
-        bool, typer.Option("--keep", help="With --vqa: keep the figures in the model's card.")
+        bool,
+        typer.Option("--keep", help="With --vqa or --texts: keep the figures in the model card."),
     ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print all figures as JSON.")] = False,
     report: Annotated[Path | None, typer.Option(help="Write a self-contained HTML report.")] = None,
@@ -41,12 +51,18 @@ def evaluate(
     """Measure a model on labelled photographs, each figure with its interval over patients.
 
     With --vqa, measure what the language model answers about photographs it sees through the fusion
-    module, against answers without the photograph and with another patient's.
+    module, against answers without the photograph and with another patient's. With --texts, measure
+    what it answers to held-out questions without and with the adapter.
     """
+    if texts:
+        from .evaluate_texts import evaluate_texts
+
+        evaluate_texts(model, data, limit or 200, keep, as_json)
+        return
     if vqa:
         from .evaluate_vqa import evaluate_vqa
 
-        evaluate_vqa(model, data, part, limit, keep, as_json)
+        evaluate_vqa(model, data, part, limit or 100, keep, as_json)
         return
     from .packages import need_packages
 

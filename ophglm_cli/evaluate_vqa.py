@@ -22,9 +22,9 @@ def evaluate_vqa(
     from ophglm_core.findings import NOTICE
     from ophglm_core.fusion.reader import Reader
     from ophglm_core.llm.source import embedded_gguf, resolve_llm
+    from ophglm_core.modelcard import keep_figures
     from ophglm_core.modelfolder import open_model
     from ophglm_core.vqa_evaluation import evaluate_vqa as run
-    from ophglm_core.vqa_evaluation import keep_figures
 
     from .terminal import counter
 
@@ -56,7 +56,8 @@ def evaluate_vqa(
         figures = run(Reader(folder, gguf), Classifier(folder), pairs, limit, 0, progress)
     figures["part"] = part
     if keep:
-        keep_figures(folder, figures)
+        folder.manifest.fusion["metrics"] = figures
+        keep_figures(folder)
     if as_json:
         typer.echo(json.dumps(figures, indent=2))
     else:

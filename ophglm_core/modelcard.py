@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from .labels import BY_KEY, LABELS
-from .modelfolder import Calibration, Manifest
+from .modelfolder import MANIFEST, Calibration, Manifest, ModelFolder, written_folder
 
 _LIMITS = """\
 ## What it must not be used for
@@ -27,6 +27,13 @@ _LIMITS = """\
 def write_card(folder: Path, manifest: Manifest) -> None:
     """Write `README.md` into a model folder."""
     (folder / "README.md").write_text(card(manifest), encoding="utf-8")
+
+
+def keep_figures(model: ModelFolder) -> None:
+    """Write a folder's manifest, as it now is in memory, and its model card."""
+    with written_folder(model.path) as folder:
+        (folder / MANIFEST).write_text(model.manifest.to_json(), encoding="utf-8")
+        write_card(folder, model.manifest)
 
 
 def card(manifest: Manifest) -> str:
@@ -214,7 +221,34 @@ def _adapter(manifest: Manifest) -> str:
         )
     if training.get("command"):
         lines.append(f"\n```\n{training['command']}\n```")
+    lines += _texts(adapter.get("metrics"))
     return "\n".join(lines) + "\n"
+
+
+def _texts(metrics: dict[str, Any] | None) -> list[str]:
+    if not metrics:
+        return []
+    told = {
+        "names_found": "names the condition that was found",
+        "names_other": "names one neither found nor asked about",
+        "certain": "states a disease as certain",
+        "repeats": "repeats itself",
+        "cut_off": "ends in mid-sentence",
+    }
+    lines = [
+        f"\nAnswers of the language model alone (the assistant checks each sentence besides) to "
+        f"{metrics['prompts']} held-out questions:\n",
+        "| share of answers that | before | after |",
+        "| --- | --- | --- |",
+    ]
+    for name, words in told.items():
+        lines.append(f"| {words} | {metrics['before'][name]:.2f} | {metrics['after'][name]:.2f} |")
+    lines.append("\nSide by side:\n")
+    for pair in metrics["pairs"]:
+        lines.append(f"- **{pair['question']}**")
+        for when in ("before", "after"):
+            lines.append(f"  - {when}: {' '.join(pair[when].split())}")
+    return lines
 
 
 def _figure(value: float | None, span: list[float] | None = None) -> str:

@@ -17,8 +17,6 @@ from .findings import Findings, describe
 from .fusion.photograph import Photograph
 from .fusion.reader import Reader
 from .labels import BY_KEY, DISEASES
-from .modelcard import write_card
-from .modelfolder import MANIFEST, ModelFolder, written_folder
 
 #: What the language model is given of the photograph, a column each.
 CONDITIONS = ("photograph", "nothing", "findings", "shuffled")
@@ -69,15 +67,6 @@ def evaluate_vqa(
         "kinds": _by_kind(usable, answers),
         "presence": _presence(usable, answers, seen, classifier),
     }
-
-
-def keep_figures(model: ModelFolder, figures: dict[str, Any]) -> None:
-    """Write the figures into a folder's manifest and model card."""
-    assert model.manifest.fusion is not None  # who answered had one
-    with written_folder(model.path) as folder:
-        model.manifest.fusion["metrics"] = figures
-        (folder / MANIFEST).write_text(model.manifest.to_json(), encoding="utf-8")
-        write_card(folder, model.manifest)
 
 
 def _ask(

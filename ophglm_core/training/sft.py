@@ -11,12 +11,11 @@ import torch
 from torch import Tensor, nn
 
 from ..data.instructions import Instruction
-from ..data.pairing import Pairing, picture_labels
+from ..data.pairing import Pairing, drawn_findings, picture_labels
 from ..data.records import Record
-from ..findings import Findings, describe
+from ..findings import describe
 from ..fusion.network import Fusion
 from ..fusion.prompt import PLACEHOLDER
-from ..labels import LABELS
 from ..llm.adapter import adapter_parameters
 from ..llm.torch_llm import TorchLLM
 from ..prompts import ask_with_facts, system_prompt
@@ -268,12 +267,3 @@ def _with_facts(
         {"role": "user", "content": asked},
         {"role": "assistant", "content": text.plain},
     ]
-
-
-def drawn_findings(image: str, labels: tuple[str, ...], draw: random.Random) -> Findings:
-    """Return findings such as the classifier would give of a picture with these labels."""
-    probabilities = {label: draw.uniform(0.01, 0.2) for label in LABELS}
-    shown = [label for label in labels if label in LABELS]
-    for label in shown:
-        probabilities[label] = draw.uniform(0.5, 0.98)
-    return Findings(image, "ok", "", probabilities, shown)

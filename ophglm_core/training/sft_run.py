@@ -145,6 +145,7 @@ def sft(options: SftOptions, schedule: Schedule, listener: Listener) -> Path | N
         "epochs": schedule.epochs,
         "batch": schedule.batch,
         "learning_rate": schedule.learning_rate,
+        "seed": schedule.seed,
         "best_epoch": trainer.best_epoch + 1,
         "seconds": round(trainer.seconds),
         "tokens_per_second": round(speed),
