@@ -27,7 +27,7 @@ from .augment import resize
 from .crops import open_map
 
 #: Augmented views of each photograph that the teacher is asked about.
-VIEWS = 4
+VIEWS = 2
 #: Pixels a place stands for in the maps inside the networks that are compared.
 STRIDES = (8, 16)
 #: The finest grid that maps are compared on: finer ones hold noise and fill the disk.
