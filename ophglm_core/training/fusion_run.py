@@ -13,10 +13,11 @@ import torch
 from ..data.split import Split
 from ..data.vqa import read_vqa, vqa_parts
 from ..errors import InputError, UsageError
-from ..fusion.network import FusionInfo, make_fusion
+from ..fusion.export import load_fusion
+from ..fusion.network import Fusion, FusionInfo, make_fusion
 from ..llm.source import identify_llm
 from ..llm.torch_llm import TorchLLM
-from ..modelfolder import open_model
+from ..modelfolder import FUSION_WEIGHTS, ModelFolder, file_sha256, open_model
 from ..text_encoder.bert import TextEncoder
 from ..text_encoder.source import EMBEDDED
 from .encoder_run import Listener
@@ -44,7 +45,8 @@ class FusionOptions:
 def train_fusion(options: FusionOptions, schedule: Schedule, listener: Listener) -> Path | None:
     """Train a fusion module and write it into a model folder, which is returned.
 
-    Encoder, text encoder and language model stay as they are. A run that was stopped goes on when
+    Encoder, text encoder and language model stay as they are. Where the folder has a fusion module of
+    the same dimensions, training goes on from it. A run that was stopped goes on when
     called again with the same options. Where several processes train, all but the first return
     None. Raises InputError and UsageError.
     """
@@ -93,7 +95,7 @@ def train_fusion(options: FusionOptions, schedule: Schedule, listener: Listener)
         options.kind, images.width, images.places, text_encoder.width, llm.width, llm.scale
     )
     stage = FusionStage(
-        make_fusion(info),
+        _first_weights(model, info),
         llm,
         images,
         QuestionTokens(text_encoder, accelerator.device),
@@ -108,6 +110,7 @@ def train_fusion(options: FusionOptions, schedule: Schedule, listener: Listener)
         "questions": len(used),
         "encoder": model.manifest.encoder.sha256,
         "network": info.to_json(),
+        "start": _sha256(model),
         "text_encoder": options.text_encoder,
         "llm": options.llm,
         "samples": stage.samples,
@@ -130,6 +133,7 @@ def train_fusion(options: FusionOptions, schedule: Schedule, listener: Listener)
         "languages": dict(Counter(p.language for p in usable["train"])),
         "samples": stage.samples,
         "head_epochs": options.head_epochs,
+        "before": _before(model, info),
         "epochs": schedule.epochs,
         "batch": schedule.batch,
         "learning_rate": schedule.learning_rate,
@@ -141,3 +145,28 @@ def train_fusion(options: FusionOptions, schedule: Schedule, listener: Listener)
     finish(best, text_encoder, model, out, llm_identity, training)
     shutil.rmtree(folder, ignore_errors=True)
     return out
+
+
+def _goes_on(model: ModelFolder, info: FusionInfo) -> bool:
+    """Whether a folder's fusion module has these dimensions, so that training goes on from it."""
+    held = model.manifest.fusion
+    alike = replace(info, scale=0.0)
+    return held is not None and replace(FusionInfo(**held["network"]), scale=0.0) == alike
+
+
+def _first_weights(model: ModelFolder, info: FusionInfo) -> Fusion:
+    return load_fusion(model).train() if _goes_on(model, info) else make_fusion(info)
+
+
+def _sha256(model: ModelFolder) -> str | None:
+    path = model.path / FUSION_WEIGHTS
+    return file_sha256(path) if path.is_file() else None
+
+
+def _before(model: ModelFolder, info: FusionInfo) -> list[dict[str, Any]]:
+    """Return the trainings that the first weights come from, the earliest first."""
+    if not _goes_on(model, info) or model.manifest.fusion is None:
+        return []
+    earlier = model.manifest.fusion["training"]
+    kept = {k: v for k, v in earlier.items() if k not in ("before", "history")}
+    return [*earlier.get("before", []), kept]
