@@ -45,10 +45,10 @@ class FusionOptions:
 def train_fusion(options: FusionOptions, schedule: Schedule, listener: Listener) -> Path | None:
     """Train a fusion module and write it into a model folder, which is returned.
 
-    Encoder, text encoder and language model stay as they are. Where the folder has a fusion module of
-    the same dimensions, training goes on from it. A run that was stopped goes on when
-    called again with the same options. Where several processes train, all but the first return
-    None. Raises InputError and UsageError.
+    Encoder, text encoder and language model stay as they are. Where the folder has a fusion module
+    of the same dimensions, training goes on from it. A run that was stopped goes on when called
+    again with the same options. Where several processes train, all but the first return None.
+    Raises InputError and UsageError.
     """
     model = open_model(options.model)
     out = (options.out or model.path).resolve()
