@@ -127,7 +127,7 @@ class TorchLLM:
 
 
 def _round_inputs(module: nn.Module, inputs: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
-    """Round [..., D] as llama.cpp's Q8 kernels do; the gradient passes as if nothing was rounded."""
+    """Round [..., D] as llama.cpp's Q8 kernels do; the gradient passes as if it were exact."""
     values = inputs[0]
     if values.shape[-1] % _BLOCK:
         return inputs
