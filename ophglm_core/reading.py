@@ -11,6 +11,7 @@ from typing import Protocol
 
 import numpy as np
 
+from .data.vqa import is_answer
 from .findings import Findings
 from .fusion.photograph import Photograph
 from .safety import named_conditions, overclaims
@@ -42,10 +43,10 @@ class Reading:
         text = self._ask(question, language)
         if text is None:
             if zh:
-                return "无法就此问题从照片读取答案：照片不可用，或文本编码器不认识问题中的词。"
+                return "无法就此问题从照片读取答案：照片不可用、问题用词不识别，或未得到有效答案。"
             return (
-                "Nothing can be read off the photograph for this question: it cannot be graded, or "
-                "the text encoder does not know the question's words."
+                "Nothing can be read off the photograph for this question: it cannot be graded, "
+                "the text encoder does not know the words, or the answer was no answer."
             )
         if zh:
             return f"语言模型从照片读到：“{text}”（未与分类器核对）"
@@ -88,7 +89,7 @@ class Reading:
         if not self._photographs or not self.reader.knows(question):
             return None
         text = self.reader.answer(question, language, self._photographs)
-        return None if not text or overclaims(text) else text
+        return text if is_answer(text) and not overclaims(text) else None
 
 
 def _agrees(text: str, found: list[str], asked: set[str]) -> bool:

@@ -90,8 +90,17 @@ def test_a_disease_that_was_not_found_is_not_named() -> None:
     assert "differs" in said
 
 
-@pytest.mark.parametrize("text", ["It is definitely glaucoma.", "Retinal detachment.", ""])
-def test_what_overclaims_is_not_shown(text: str) -> None:
+@pytest.mark.parametrize(
+    "text",
+    [
+        "It is definitely glaucoma.",
+        "Retinal detachment.",
+        "The blood pressure is too high.",
+        "This photograph shows diabetic retinopathy, which is",
+        "",
+    ],
+)
+def test_what_overclaims_or_is_free_talk_is_not_shown(text: str) -> None:
     assert beside(text, DR, {"dr"}) is None
 
 

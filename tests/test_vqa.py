@@ -151,3 +151,13 @@ def test_a_broken_question_file_is_named_with_its_line(
     path.write_text(line)
     with pytest.raises(InputError, match=problem):
         read_vqa(path)
+
+
+def test_every_answer_is_known_as_one_and_free_talk_is_not(pairs: list[VqaPair]) -> None:
+    from ophglm_core.data.vqa import is_answer
+
+    for pair in pairs:
+        if pair.kind not in ("compare", "unanswerable"):
+            assert is_answer(pair.answer), pair.answer
+    for talk in ("The blood pressure is too high.", "This is a common fallacy.", "", "I see"):
+        assert not is_answer(talk)

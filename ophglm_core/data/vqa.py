@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 import random
+import re
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass
 from functools import cache
@@ -42,6 +43,14 @@ _NO = {"en": "No", "zh": "否"}
 _STOP = {"en": ".", "zh": "。"}
 _ENGLISH = {"是": "yes", "否": "no", "左眼": "left", "右眼": "right"} | {
     g[3]: g[2] for g in _GRADES
+}
+_FIXED = {
+    "the left eye",
+    "the right eye",
+    "no sign of disease",
+    "none of the five conditions, but it is not normal",
+    "未见异常",
+    "未见所筛查的五种疾病，但并非完全正常",
 }
 
 
@@ -125,6 +134,19 @@ def closed_answer(pair: VqaPair) -> str | None:
     text = pair.answer.strip(" .。").lower()
     text = text.removeprefix("the ").removesuffix(" eye")
     return _ENGLISH.get(text, text)
+
+
+def is_answer(text: str) -> bool:
+    """Whether a text is an answer of the kind that these questions have, and no free talk.
+
+    A small language model that does not see what is asked falls into free talk.
+    """
+    names = {n.lower() for c in BY_KEY.values() for n in (c.name, c.name_zh) if c.key != "normal"}
+    plain = text.strip(" .。").lower()
+    if plain in _ENGLISH.values() or plain in _ENGLISH or plain in _FIXED:
+        return True
+    parts = re.split(r", | and |、", plain)
+    return all(part in names for part in parts) or "cannot show the" in plain
 
 
 @cache

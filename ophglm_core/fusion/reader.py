@@ -15,7 +15,7 @@ from .photograph import Photograph
 from .prompt import messages
 from .runtime import FusionSession
 
-_ANSWER_TOKENS = 48
+_ANSWER_TOKENS = 32
 _CONTEXT = 1024
 
 
