@@ -159,8 +159,9 @@ def _fusion(manifest: Manifest) -> str:
             f"{parity['correlation']:.4f}, the first token is the same on "
             f"{parity['same_first_token']:.0%}."
         )
-    if training.get("command"):
-        lines.append(f"\n```\n{training['command']}\n```")
+    commands = [t["command"] for t in (*training.get("before", []), training) if t.get("command")]
+    if commands:
+        lines.append("\n```\n" + "\n".join(commands) + "\n```")
     lines += _vqa(fusion.get("metrics"))
     return "\n".join(lines) + "\n"
 
