@@ -28,7 +28,7 @@ from .modelfolder import FUSION_ONNX, TEXT_ENCODER_ONNX, TOKENIZER, ModelFolder
 from .text_encoder.bert import TextEncoder
 from .text_encoder.runtime import TextEncoderSession
 
-ROWS, CORRELATION, SAME_FIRST = 1e-3, 0.997, 0.95
+ROWS, CORRELATION, SAME_FIRST = 1e-3, 0.995, 0.95
 
 
 @dataclass

@@ -231,7 +231,7 @@ def test_the_bundled_module_says_the_same_in_both_runtimes(bundled: ModelFolder)
     figures = parity.to_json()
     assert figures["prompts"] == 20
     assert figures["rows"] < 1e-3
-    assert figures["correlation"] > 0.997
+    assert figures["correlation"] > 0.995
     assert figures["same_first_token"] >= 0.85  # one photograph, with questions near the border
 
 
