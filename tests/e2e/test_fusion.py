@@ -60,7 +60,7 @@ def test_the_bundled_module_looks_at_the_photograph(
         "--part",
         "test",
         "--limit",
-        "60",
+        "30",
         "--json",
     )
     assert told.returncode == 0, told.stderr
