@@ -58,15 +58,13 @@ def sft(
     written to OUT.loss.jsonl.
     """
     from .packages import need_packages
-    from .training_view import TrainingView
+    from .training_view import check_precision, run
 
     need_packages("torch", "transformers", "peft", "gguf", "accelerate", extra="train")
     languages = tuple(dict.fromkeys(language or ["en"]))
     if set(languages) - {"en", "zh"}:
         raise typer.BadParameter("use en or zh", param_hint="--language")
-    if precision not in {"auto", "bf16", "no"}:
-        raise typer.BadParameter("use auto, bf16 or no", param_hint="--precision")
-    from ophglm_core.training.encoder_run import Listener
+    check_precision(precision)
     from ophglm_core.training.loop import Schedule
     from ophglm_core.training.sft_run import SftOptions
     from ophglm_core.training.sft_run import sft as train
@@ -99,7 +97,4 @@ def sft(
         precision=precision,
     )
     curve = Path(f"{out or model}".rstrip("/") + ".loss.jsonl")
-    with TrainingView(curve) as view:
-        written = train(options, schedule, Listener(view.decoding, view.training, view.remark))
-    if written is not None:
-        typer.echo(str(written))
+    run(lambda listener: train(options, schedule, listener), curve)

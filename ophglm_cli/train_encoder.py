@@ -65,13 +65,12 @@ def train_encoder(
     A run that was stopped goes on when the same command is given again.
     """
     from .packages import need_packages
-    from .training_view import TrainingView
+    from .training_view import check_precision, run
 
     need_packages("torch", "timm", "accelerate", "safetensors", "onnx", "sklearn", extra="train")
-    if precision not in {"auto", "bf16", "no"}:
-        raise typer.BadParameter("use auto, bf16 or no", param_hint="--precision")
+    check_precision(precision)
     from ophglm_core.data.split import Split
-    from ophglm_core.training.encoder_run import EncoderOptions, Listener
+    from ophglm_core.training.encoder_run import EncoderOptions
     from ophglm_core.training.encoder_run import train_encoder as train
     from ophglm_core.training.loop import Schedule
 
@@ -98,7 +97,4 @@ def train_encoder(
         accumulate=accumulate,
         precision=precision,
     )
-    with TrainingView() as view:
-        written = train(options, schedule, Listener(view.decoding, view.training, view.remark))
-    if written is not None:
-        typer.echo(str(written))
+    run(lambda listener: train(options, schedule, listener))

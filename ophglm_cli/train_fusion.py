@@ -46,16 +46,14 @@ def train_fusion(
     A run that was stopped goes on when the same command is given again.
     """
     from .packages import need_packages
-    from .training_view import TrainingView
+    from .training_view import check_precision, run
 
     need_packages(
         "torch", "transformers", "gguf", "accelerate", "safetensors", "onnx", extra="train"
     )
-    if precision not in {"auto", "bf16", "no"}:
-        raise typer.BadParameter("use auto, bf16 or no", param_hint="--precision")
+    check_precision(precision)
     if fusion not in {"queries", "mlp"}:
         raise typer.BadParameter("use queries or mlp", param_hint="--fusion")
-    from ophglm_core.training.encoder_run import Listener
     from ophglm_core.training.fusion_run import FusionOptions
     from ophglm_core.training.fusion_run import train_fusion as train
     from ophglm_core.training.loop import Schedule
@@ -82,7 +80,4 @@ def train_fusion(
         accumulate=accumulate,
         precision=precision,
     )
-    with TrainingView() as view:
-        written = train(options, schedule, Listener(view.decoding, view.training, view.remark))
-    if written is not None:
-        typer.echo(str(written))
+    run(lambda listener: train(options, schedule, listener))

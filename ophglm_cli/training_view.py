@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
+import typer
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
 from .terminal import stderr
 
 if TYPE_CHECKING:
+    from ophglm_core.training.encoder_run import Listener
     from ophglm_core.training.loop import Progress as LoopProgress
 
 
@@ -92,6 +95,25 @@ class TrainingView:
                 self._bar.remove_task(self._task)
             self._task, self._phase = self._bar.add_task(phase, total=total, note=note), phase
         self._bar.update(self._task, completed=done, total=total, note=note)
+
+
+def check_precision(precision: str) -> None:
+    """Raise typer.BadParameter if --precision is none that a training knows."""
+    if precision not in {"auto", "bf16", "no"}:
+        raise typer.BadParameter("use auto, bf16 or no", param_hint="--precision")
+
+
+def run(train: Callable[[Listener], Path | None], curve: Path | None = None) -> None:
+    """Show a training while it runs, then print the model folder that it wrote.
+
+    curve: see TrainingView.
+    """
+    from ophglm_core.training.encoder_run import Listener
+
+    with TrainingView(curve) as view:
+        written = train(Listener(view.decoding, view.training, view.remark))
+    if written is not None:
+        typer.echo(str(written))
 
 
 def _duration(seconds: float) -> str:

@@ -9,10 +9,9 @@ from .errors import UsageError
 from .fusion.export import load_fusion, write_fusion
 from .llm.merge import merge_adapter
 from .llm.source import resolve_llm
-from .modelcard import write_card
+from .modelcard import write_manifest
 from .modelfolder import (
     ADAPTER_GGUF,
-    MANIFEST,
     ModelFolder,
     file_sha256,
     open_model,
@@ -65,6 +64,5 @@ def export_model(
             if missed is not None:
                 raise UsageError(f"{model.path}: {missed}; the folder is as it was.")
             manifest.fusion["parity"] = parity.to_json()
-        (folder / MANIFEST).write_text(manifest.to_json(), encoding="utf-8")
-        write_card(folder, manifest)
+        write_manifest(folder, manifest)
     return difference, parity

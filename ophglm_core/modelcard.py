@@ -24,6 +24,12 @@ _LIMITS = """\
 """
 
 
+def write_manifest(folder: Path, manifest: Manifest) -> None:
+    """Write `ophglm.json` and the model card that tells of it into a model folder."""
+    (folder / MANIFEST).write_text(manifest.to_json(), encoding="utf-8")
+    write_card(folder, manifest)
+
+
 def write_card(folder: Path, manifest: Manifest) -> None:
     """Write `README.md` into a model folder."""
     (folder / "README.md").write_text(card(manifest), encoding="utf-8")
@@ -32,8 +38,7 @@ def write_card(folder: Path, manifest: Manifest) -> None:
 def keep_figures(model: ModelFolder) -> None:
     """Write a folder's manifest, as it now is in memory, and its model card."""
     with written_folder(model.path) as folder:
-        (folder / MANIFEST).write_text(model.manifest.to_json(), encoding="utf-8")
-        write_card(folder, model.manifest)
+        write_manifest(folder, model.manifest)
 
 
 def card(manifest: Manifest) -> str:

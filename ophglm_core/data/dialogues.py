@@ -11,7 +11,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -71,8 +71,6 @@ def read_dialogues(path: Path, keep_identifiers: bool, drop_empty_wordings: bool
 
 
 def _without_identifiers(sample: Instruction, result: Dialogues) -> Instruction:
-    from dataclasses import replace
-
     messages = []
     for message in sample.messages:
         content, count = take_out(message["content"])

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import random
+import re
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass, replace
 from functools import cache
@@ -300,8 +301,6 @@ def read_questions(
 
 def first_sentences(text: str, longest: int) -> str:
     """Return the first whole sentences of a text, up to `longest` characters."""
-    import re
-
     said = ""
     for sentence in re.split(r"(?<=[.!?])\s+(?=[A-Z])|(?<=[。！？])", " ".join(text.split())):
         if sentence.endswith("?"):

@@ -19,11 +19,10 @@ from ..evaluation import evaluate
 from ..images import load_crop
 from ..labels import LABELS
 from ..llm.source import identify_llm
-from ..modelcard import write_card
+from ..modelcard import write_manifest
 from ..modelfolder import (
     ENCODER_ONNX,
     ENCODER_WEIGHTS,
-    MANIFEST,
     EncoderInfo,
     Manifest,
     ModelFolder,
@@ -84,8 +83,7 @@ def finish(
         classifier = Classifier(ModelFolder(folder, manifest))
         figures = evaluate(classifier, parts[judged]).figures
         manifest.metrics = {"part": judged, "onnx_difference": difference, **figures}
-        (folder / MANIFEST).write_text(manifest.to_json(), encoding="utf-8")
-        write_card(folder, manifest)
+        write_manifest(folder, manifest)
 
 
 def _limit(distance: np.ndarray) -> float:

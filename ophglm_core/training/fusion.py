@@ -53,15 +53,15 @@ class FusionStage:
         self.judged = random.Random(seed).sample(validation, min(len(validation), _JUDGED))
 
     def order(self, seed: int, epoch: int, batch: int) -> list[int]:
-        """Return a random order of an epoch's questions."""
-        return random_order(self.samples, seed, epoch)
+        """Return the numbers in `train` of the questions that an epoch draws, in random order."""
+        drawn = random.Random(self.seed * 1009 + epoch).sample(range(len(self.train)), self.samples)
+        return [drawn[i] for i in random_order(self.samples, seed, epoch)]
 
     def loss(
         self, model: nn.Module, indices: list[int], epoch: int, generator: torch.Generator
     ) -> Tensor:
         """Cross-entropy of the closed answers, and of the answer's words given the rows."""
-        order = random.Random(self.seed * 1009 + epoch).sample(range(len(self.train)), self.samples)
-        pairs = [self.train[order[i]] for i in indices]
+        pairs = [self.train[i] for i in indices]
         rows, logits = self._fuse(model, pairs)
         loss = head_loss(logits, pairs)
         if epoch >= self.head_epochs:

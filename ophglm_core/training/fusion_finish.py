@@ -9,7 +9,7 @@ from ..data.vqa import example_prompts
 from ..errors import UsageError
 from ..fusion.export import write_fusion
 from ..fusion.network import Fusion
-from ..modelcard import write_card
+from ..modelcard import write_manifest
 from ..modelfolder import MANIFEST, ModelFolder, copy_model, open_model, written_folder
 from ..parity import measure_parity
 from ..text_encoder.bert import TextEncoder
@@ -53,5 +53,4 @@ def finish(
                 manifest.fusion["parity"] = parity.to_json()
             except UsageError as error:
                 manifest.fusion["parity"] = {"error": str(error)}
-        (folder / MANIFEST).write_text(manifest.to_json(), encoding="utf-8")
-        write_card(folder, manifest)
+        write_manifest(folder, manifest)

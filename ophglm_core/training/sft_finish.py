@@ -12,10 +12,9 @@ from ..llm.adapter import write_gguf, write_peft
 from ..llm.llama_runtime import LlamaSession
 from ..llm.source import resolve_llm
 from ..llm.torch_llm import TorchLLM
-from ..modelcard import write_card
+from ..modelcard import write_manifest
 from ..modelfolder import (
     ADAPTER_GGUF,
-    MANIFEST,
     ModelFolder,
     copy_model,
     open_model,
@@ -55,8 +54,7 @@ def finish(
             config = llm.model.config
             write_gguf(folder, config.num_attention_heads, config.num_key_value_heads)
             manifest.adapter["parity"] = adapter_parity(llm, folder, options.llm)
-        (folder / MANIFEST).write_text(manifest.to_json(), encoding="utf-8")
-        write_card(folder, manifest)
+        write_manifest(folder, manifest)
 
 
 @torch.no_grad()
