@@ -20,7 +20,7 @@ from .terminal import label_style, stdout
 
 _HEADINGS = {
     "seen": ("From the photograph: ", "照片所见："),
-    "read": ("Read by the language model: ", "语言模型阅片："),
+    "read": ("Read independently: ", "独立阅片："),
     "known": ("Known in general:", "一般知识："),
     "explained": ("In other words: ", "解释："),
 }

@@ -17,6 +17,12 @@ from .fusion.photograph import Photograph
 from .safety import named_conditions, overclaims
 
 _YES_NO = re.compile(r"\W*(yes\b|no\b(?! sign)|是|否)", re.IGNORECASE)
+_COMPARED = {
+    True: ", as the classifier does.",
+    False: ", which differs from the classifier; let a clinician compare them.",
+    None: ".",
+}
+_COMPARED_ZH = {True: "，与分类器一致。", False: "，与分类器不一致，请由医生核对。", None: "。"}
 _NOTHING = re.compile(r"no sign of disease|未见异常", re.IGNORECASE)
 
 
@@ -69,17 +75,10 @@ class Reading:
                 "The language model's own reading of the photograph differs from the classifier's; "
                 "let a clinician compare them."
             )
-        start = (
-            "语言模型自行阅片回答：" if zh else "Looking for itself, the language model answers "
-        )
-        quoted = f"{start}“{text}”"
-        if _agrees(text, found, asked):
-            return quoted if zh else f"{quoted}"
-        return quoted + (
-            "，与分类器不一致，请由医生核对。"
-            if zh
-            else ", which differs from the classifier; let a clinician compare them."
-        )
+        same = _agrees(text, found, asked)
+        if zh:
+            return f"语言模型未看分类结果，自行阅片回答：“{text}”{_COMPARED_ZH[same]}"
+        return f"Not told the findings, the language model answers “{text}”{_COMPARED[same]}"
 
     def rows(self, question: str) -> np.ndarray | None:
         """Return the photographs' rows [K, H] for a question; None if none can be graded."""
@@ -92,12 +91,15 @@ class Reading:
         return text if is_answer(text) and not overclaims(text) else None
 
 
-def _agrees(text: str, found: list[str], asked: set[str]) -> bool:
+def _agrees(text: str, found: list[str], asked: set[str]) -> bool | None:
+    """Whether a reading says what was found; None if it says nothing that was looked for."""
     closed = _YES_NO.match(text)
-    if closed and asked:
+    if closed:
+        if not asked:
+            return None
         yes = closed[1].lower() in ("yes", "是")
         return yes == bool(asked & set(found))
     if _NOTHING.search(text):
         return not found
     named = named_conditions(text)
-    return not named or named <= set(found) | asked
+    return named <= set(found) | asked if named else None

@@ -73,14 +73,18 @@ def beside(text: str, finding: Findings, asked: set[str]) -> str | None:
         ("Diabetic retinopathy.", DR, set(), False),
         ("No sign of disease.", DR, set(), True),
         ("No sign of disease.", NORMAL, set(), False),
-        ("The left eye.", NORMAL, set(), False),
+        ("The left eye.", NORMAL, set(), None),
+        ("Yes.", NORMAL, set(), None),
     ],
 )
-def test_a_difference_is_said(text: str, finding: Findings, asked: set[str], differs: bool) -> None:
+def test_a_difference_is_said(
+    text: str, finding: Findings, asked: set[str], differs: bool | None
+) -> None:
     said = beside(text, finding, asked)
     assert said is not None
     assert text in said
-    assert ("differs" in said) == differs
+    assert ("differs" in said) == (differs is True)
+    assert ("as the classifier does" in said) == (differs is False)
 
 
 def test_a_disease_that_was_not_found_is_not_named() -> None:

@@ -16,13 +16,12 @@ from ophglm_core.fusion.prompt import PLACEHOLDER
 from ophglm_core.images import sample_path
 from ophglm_core.llm.adapter import (
     add_adapter,
-    load_adapter,
     to_llama_order,
     write_gguf,
     write_peft,
 )
 from ophglm_core.llm.torch_llm import TorchLLM
-from ophglm_core.modelfolder import PEFT_FOLDER, ModelFolder
+from ophglm_core.modelfolder import ModelFolder
 from ophglm_core.text_encoder.bert import TextEncoder
 from ophglm_core.training.fusion import QuestionTokens
 from ophglm_core.training.image_tokens import ImageTokens
@@ -73,10 +72,9 @@ def test_samples_are_asked_as_a_conversation_asks() -> None:
     forms = [with_picture(treatment, "a.jpg", ("dr",), random.Random(s)) for s in range(20)]
     for form in forms:
         assert form.messages[0]["content"].count("diabetic retinopathy") == 1
-        assert form.messages[1]["content"].startswith(
-            PLACEHOLDER + treatment.messages[0]["content"]
-        )
-        assert form.image == "a.jpg"
+        shown = PLACEHOLDER if form.image else ""
+        assert form.messages[1]["content"].startswith(shown + treatment.messages[0]["content"])
+    assert 10 < sum(form.image == "a.jpg" for form in forms) < 20
     with_facts = [f for f in forms if "\nFacts: " in f.messages[1]["content"]]
     assert 5 < len(with_facts) < 18
     assert all(f.messages[2]["content"] == treatment.plain for f in with_facts)
@@ -132,15 +130,21 @@ def test_a_few_steps_lower_the_loss_and_move_the_adapter_alone(
     assert all(torch.equal(a, b) for a, b in zip(live, module.parameters(), strict=True))
 
 
-def test_both_runtimes_say_the_same_with_the_adapter_on(tuned: TorchLLM, tmp_path: Path) -> None:
-    write_peft(tuned.model, tmp_path)
-    config = tuned.model.config
+def test_both_runtimes_say_the_same_with_the_adapter_on(tmp_path: Path) -> None:
+    llm = TorchLLM(None, CPU)
+    torch.manual_seed(0)
+    llm.model = add_adapter(llm.model, rank=4, alpha=8)
+    for name, parameter in llm.model.named_parameters():
+        if "lora_B" in name:
+            # Much of q and k, or their rows could stand in the wrong order and hardly be missed.
+            torch.nn.init.normal_(
+                parameter, std=0.3 if "q_proj" in name or "k_proj" in name else 0.02
+            )
+    write_peft(llm.model, tmp_path)
+    config = llm.model.config
     write_gguf(tmp_path, config.num_attention_heads, config.num_key_value_heads)
-    # What was written is compared, fp16 weights and all.
-    fresh = TorchLLM(None, CPU)
-    fresh.model = load_adapter(fresh.model, tmp_path / PEFT_FOLDER)
-    parity = adapter_parity(fresh, tmp_path, None)
-    assert parity["correlation"] > 0.999
+    parity = adapter_parity(tmp_path, None)
+    assert parity["correlation"] > 0.998
     assert parity["same_first_token"] >= 0.8
     assert parity["with_and_without"] < 0.99  # the adapter does change what is said
 
@@ -175,6 +179,28 @@ def test_what_all_samples_begin_with_is_computed_once_and_changes_nothing() -> N
     whole, shared = (g[2].flatten() for g in gradients)
     assert torch.cosine_similarity(whole, shared, dim=0) > 0.98
     assert llm._prefixes
+
+
+def test_a_frozen_model_in_bfloat16_teaches_the_same() -> None:
+    from ophglm_core.fusion.prompt import messages
+    from ophglm_core.training.soft_prompt import pad, token_losses
+
+    said = [*messages("Is it normal?"), {"role": "assistant", "content": "No sign of disease."}]
+    rows, losses, gradients = torch.randn(1, 3, 576), [], []
+    for half in (False, True):
+        llm = TorchLLM(None, CPU, half=half)
+        assert llm.model.get_decoder().layers[0].mlp.up_proj.weight.dtype == (
+            torch.bfloat16 if half else torch.float32
+        )
+        given = (rows * llm.scale).requires_grad_(True)
+        with torch.autocast("cpu", torch.bfloat16, enabled=half):
+            loss = token_losses(llm, pad([encode_turns(llm, said, rows=3)]), given, True)[0]
+        loss.sum().backward()
+        assert given.grad is not None
+        losses.append(loss.mean().item())
+        gradients.append(given.grad.flatten())
+    assert losses[1] == pytest.approx(losses[0], rel=0.05)
+    assert torch.cosine_similarity(*gradients, dim=0) > 0.95
 
 
 def test_a_merged_file_says_what_model_and_adapter_say(tuned: TorchLLM, tmp_path: Path) -> None:

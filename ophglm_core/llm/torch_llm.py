@@ -25,10 +25,14 @@ class TorchLLM:
 
     name: a GGUF file, a folder in Hugging Face's form, or a hub id; None is the embedded one.
     four_bit: load it with bitsandbytes' NF4 (Dettmers et al. 2023, arXiv 2305.14314).
+    half: keep the matrices in bfloat16 on a CPU, too. It must then run under autocast; what lies
+    between the matrices stays in fp32.
     Raises UsageError if it cannot be loaded.
     """
 
-    def __init__(self, name: str | None, device: torch.device, four_bit: bool = False):
+    def __init__(
+        self, name: str | None, device: torch.device, four_bit: bool = False, half: bool = False
+    ):
         from transformers import AutoModelForCausalLM, AutoTokenizer
         from transformers.utils import logging
 
@@ -48,7 +52,7 @@ class TorchLLM:
         on_cuda = device.type == "cuda"
         loading: dict[str, Any] = {"dtype": torch.bfloat16 if on_cuda else torch.float32}
         if four_bit:
-            loading |= _four_bit(device)
+            loading |= _four_bit(device, half)
         try:
             # transformers shows a bar for a GGUF file that no setting of its own takes away.
             with redirect_stderr(StringIO()):
@@ -66,6 +70,11 @@ class TorchLLM:
             for module in self.model.modules():
                 if isinstance(module, nn.Linear):
                     module.register_forward_pre_hook(_round_inputs)
+        if half and not four_bit:
+            # Autocast casts a frozen matrix anew in every step, which costs what bfloat16 gains.
+            for module in self.model.get_decoder().modules():
+                if isinstance(module, nn.Linear):
+                    module.to(torch.bfloat16)
         self.device = device
         self._prefixes: dict[tuple[int, ...], list[tuple[Tensor, Tensor]]] = {}
         self.width = int(self.model.config.hidden_size)
@@ -137,7 +146,7 @@ def _round_inputs(module: nn.Module, inputs: tuple[Tensor, ...]) -> tuple[Tensor
     return (values + (rounded.flatten(-2).to(values.dtype) - values.detach()), *inputs[1:])
 
 
-def _four_bit(device: torch.device) -> dict[str, Any]:
+def _four_bit(device: torch.device, half: bool) -> dict[str, Any]:
     try:
         import bitsandbytes  # noqa: F401
         from transformers import BitsAndBytesConfig
@@ -149,6 +158,6 @@ def _four_bit(device: torch.device) -> dict[str, Any]:
         load_in_4bit=True,
         bnb_4bit_quant_type="nf4",
         bnb_4bit_use_double_quant=True,
-        bnb_4bit_compute_dtype=torch.bfloat16 if device.type == "cuda" else torch.float32,
+        bnb_4bit_compute_dtype=torch.bfloat16 if half or device.type == "cuda" else torch.float32,
     )
     return {"quantization_config": config, "device_map": {"": device}}

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import random
+from collections import Counter
 from typing import Any
 
 import torch
@@ -16,7 +18,7 @@ from ..llm.torch_llm import TorchLLM
 from ..text_encoder.bert import TextEncoder
 from .image_tokens import ImageTokens
 from .loop import random_order
-from .soft_prompt import encode_turns, mean_loss, pad
+from .soft_prompt import answer_loss, encode_turns, pad
 
 #: Validation questions whose language loss is computed after an epoch.
 _JUDGED = 192
@@ -28,7 +30,8 @@ class FusionStage:
 
     In the first `head_epochs` only the closed-answer head learns, which takes a hundredth of the
     time and gives the language model rows that already tell pictures apart; then both learn.
-    samples: questions an epoch draws from `train`, anew each time.
+    samples: questions an epoch draws from `train`, anew each time and none twice, those of rare
+    kinds with a higher chance.
     """
 
     def __init__(
@@ -48,13 +51,18 @@ class FusionStage:
         self.llm, self.images, self.questions = llm, images, questions
         self.train, self.head_epochs, self.seed = train, head_epochs, seed
         self.samples = min(samples, len(train))
+        self.kinds = Counter(pair.kind for pair in train)
         closed = [p for p in validation if closed_answer(p) in ANSWERS]
         self.closed = random.Random(seed).sample(closed, min(len(closed), 8 * _JUDGED))
         self.judged = random.Random(seed).sample(validation, min(len(validation), _JUDGED))
 
     def order(self, seed: int, epoch: int, batch: int) -> list[int]:
         """Return the numbers in `train` of the questions that an epoch draws, in random order."""
-        drawn = random.Random(self.seed * 1009 + epoch).sample(range(len(self.train)), self.samples)
+        draw = random.Random(self.seed * 1009 + epoch)
+        # Weighted and without replacement: Efraimidis and Spirakis 2006. The weight of a kind is
+        # then the square root of its number.
+        keys = [draw.random() ** math.sqrt(self.kinds[p.kind]) for p in self.train]
+        drawn = sorted(range(len(keys)), key=keys.__getitem__, reverse=True)[: self.samples]
         return [drawn[i] for i in random_order(self.samples, seed, epoch)]
 
     def loss(
@@ -79,7 +87,7 @@ class FusionStage:
         return fused
 
     def _language_loss(self, rows: Tensor, pairs: list[VqaPair]) -> Tensor:
-        return mean_loss(self.llm, pad([self._turns(p) for p in pairs]), rows)
+        return answer_loss(self.llm, pad([self._turns(p) for p in pairs]), rows)
 
     def _turns(self, pair: VqaPair) -> tuple[list[int], list[int], list[bool]]:
         said = [
@@ -123,7 +131,8 @@ class QuestionTokens:
         new = [q for q in dict.fromkeys(questions) if q not in self._known]
         if new:
             ids, mask = self.encoder.tokenize(new)
-            with torch.no_grad():
+            # In fp32, as in the local runtime.
+            with torch.no_grad(), torch.autocast(self.device.type, enabled=False):
                 vectors = self.encoder(ids.to(self.device), mask.to(self.device)).cpu()
             for question, vector, row in zip(new, vectors, mask, strict=True):
                 self._known[question] = vector[: int(row.sum())]

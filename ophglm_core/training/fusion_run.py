@@ -56,9 +56,6 @@ def train_fusion(options: FusionOptions, schedule: Schedule, listener: Listener)
         raise UsageError(f"{out} is there already; name another --out or remove it.")
     if out == model.path.resolve() and model.manifest.fusion is not None:
         raise UsageError(f"{model.path} has a fusion module already; name an --out to keep it.")
-    if schedule.precision == "auto" and not torch.cuda.is_available():
-        # bf16 is slower than fp32 in a language model on CPUs.
-        schedule = replace(schedule, precision="no")
     accelerator = make_accelerator(schedule.precision, schedule.accumulate)
     if not accelerator.is_main_process:
         listener = Listener(lambda *_: None, lambda _: None, lambda _: None)
@@ -89,7 +86,8 @@ def train_fusion(options: FusionOptions, schedule: Schedule, listener: Listener)
             f"{options.vqa} has {len(usable['train'])} questions to train on and "
             f"{len(usable['validation'])} to validate with; both are needed."
         )
-    llm = TorchLLM(options.llm, accelerator.device, options.four_bit)
+    half = accelerator.mixed_precision == "bf16"
+    llm = TorchLLM(options.llm, accelerator.device, options.four_bit, half)
     torch.manual_seed(schedule.seed)
     info = FusionInfo(
         options.kind, images.width, images.places, text_encoder.width, llm.width, llm.scale

@@ -29,6 +29,8 @@ _JUDGED = 128
 _BATCH = 8
 #: Batches over which samples of like length are gathered.
 _BUCKET = 16
+#: How often a photograph is told of by its findings alone, as for `chat --evidence findings`.
+_TOLD_SHARE = 0.3
 #: How often a sample has its facts in the prompt, as a conversation has them.
 _FACTS_SHARE = 0.6
 
@@ -239,18 +241,19 @@ def alone(text: Instruction, draw: random.Random) -> Sample:
 def with_picture(
     text: Instruction, image: str, labels: tuple[str, ...], draw: random.Random
 ) -> Sample:
-    """Return a text as a sample about a picture: its findings in the prompt and its rows before the
-    first question, as a conversation has them."""
+    """Return a text as a sample about a picture: its findings in the prompt and, mostly, its rows
+    before the first question, as a conversation has them."""
     findings = drawn_findings(image, labels, draw)
     told = system_prompt([describe(findings, text.language)], text.language)
     first, *rest = text.messages
     question = first["content"]
+    shown = None if draw.random() < _TOLD_SHARE else image
     messages = [
         {"role": "system", "content": told},
-        {"role": "user", "content": PLACEHOLDER + question},
+        {"role": "user", "content": question if shown is None else PLACEHOLDER + question},
         *rest,
     ]
-    return Sample(_with_facts(messages, text, draw), question, image)
+    return Sample(_with_facts(messages, text, draw), question, shown)
 
 
 def _with_facts(

@@ -8,13 +8,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
-from ..llm.adapter import write_gguf, write_peft
+from ..llm.adapter import load_adapter, write_gguf, write_peft
 from ..llm.llama_runtime import LlamaSession
 from ..llm.source import resolve_llm
 from ..llm.torch_llm import TorchLLM
 from ..modelcard import write_manifest
 from ..modelfolder import (
     ADAPTER_GGUF,
+    PEFT_FOLDER,
     ModelFolder,
     copy_model,
     open_model,
@@ -53,19 +54,21 @@ def finish(
         if options.llm is None or options.llm.lower().endswith(".gguf"):
             config = llm.model.config
             write_gguf(folder, config.num_attention_heads, config.num_key_value_heads)
-            manifest.adapter["parity"] = adapter_parity(llm, folder, options.llm)
+            manifest.adapter["parity"] = adapter_parity(folder, options.llm)
         write_manifest(folder, manifest)
 
 
 @torch.no_grad()
-def adapter_parity(llm: TorchLLM, folder: Path, name: str | None) -> dict[str, float]:
-    """Compare next-token logits with the adapter on in both runtimes.
+def adapter_parity(folder: Path, name: str | None) -> dict[str, float]:
+    """Compare next-token logits with a folder's adapter on in both runtimes.
 
     Returns their mean and lowest correlation over a few prompts, the share of the same first token,
     and how far the adapter moved them, as the correlation of llama.cpp's logits with and without.
     """
-    llm.model.eval()
     gguf = resolve_llm(name)
+    # Read anew: what was trained may be in bfloat16, and what was written is rounded to fp16.
+    llm = TorchLLM(str(gguf), torch.device("cpu"))
+    llm.model = load_adapter(llm.model, folder / PEFT_FOLDER)
     sessions = [LlamaSession(gguf, 512, folder / ADAPTER_GGUF), LlamaSession(gguf, 512)]
     correlations, same, moved = [], [], []
     for question in _ASKED:

@@ -6,7 +6,7 @@ import hashlib
 import resource
 import shutil
 from collections import Counter
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -66,8 +66,6 @@ def sft(options: SftOptions, schedule: Schedule, listener: Listener) -> Path | N
         raise UsageError(f"{out} is there already; name another --out or remove it.")
     if out == model.path.resolve() and model.manifest.adapter is not None:
         raise UsageError(f"{model.path} has an adapter already; name an --out to keep it.")
-    if schedule.precision == "auto" and not torch.cuda.is_available():
-        schedule = replace(schedule, precision="no")  # bf16 is slower than fp32 in an LLM on CPUs
     texts = read_instructions(options.data)
     train, held_out = split_texts(texts, schedule.seed)
     train = [t for t in train if t.language in options.languages]
@@ -76,7 +74,8 @@ def sft(options: SftOptions, schedule: Schedule, listener: Listener) -> Path | N
     accelerator = make_accelerator(schedule.precision, schedule.accumulate)
     if not accelerator.is_main_process:
         listener = Listener(lambda *_: None, lambda _: None, lambda _: None)
-    llm = TorchLLM(options.llm, accelerator.device, options.four_bit)
+    half = accelerator.mixed_precision == "bf16"
+    llm = TorchLLM(options.llm, accelerator.device, options.four_bit, half)
     torch.manual_seed(schedule.seed)
     llm.model = add_adapter(llm.model, options.rank, options.alpha)
     if options.gradient_checkpointing:
@@ -111,7 +110,8 @@ def sft(options: SftOptions, schedule: Schedule, listener: Listener) -> Path | N
         options.languages,
         schedule.seed,
     )
-    untrained = stage.held_out_loss()
+    with accelerator.autocast():
+        untrained = stage.held_out_loss()
     listener.remark(f"Held-out loss before training: {untrained:.4f}")
     digest = hashlib.sha256("".join(repr(t.messages) for t in texts).encode()).hexdigest()
     fingerprint = {

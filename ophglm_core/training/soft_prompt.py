@@ -115,9 +115,12 @@ def _common_beginning(batch: Sequences) -> tuple[int, ...]:
     return tuple(batch.ids[0, : max(0, length - 1)].tolist())
 
 
-def mean_loss(llm: TorchLLM, batch: Sequences, rows: Tensor | None) -> Tensor:
-    """Return the mean over samples of the mean over their target tokens; nothing in the language
-    model is trained."""
-    losses, samples = token_losses(llm, batch, rows, frozen=True)
-    count = torch.bincount(samples, minlength=len(batch.ids)).clamp_min(1)
-    return (losses / count[samples]).sum() / len(batch.ids)
+def answer_loss(llm: TorchLLM, batch: Sequences, rows: Tensor | None) -> Tensor:
+    """Return the mean negative log-likelihood of a whole answer; nothing in the language model is
+    trained.
+
+    Not the mean over an answer's tokens: it would give the one word that depends on the photograph
+    a tenth of the weight in a sentence of ten tokens that it has alone.
+    """
+    losses, _ = token_losses(llm, batch, rows, frozen=True)
+    return losses.sum() / len(batch.ids)

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import json
 import shutil
+import sys
 from pathlib import Path
+
+import pytest
 
 from ophglm_core.modelfolder import ModelFolder, file_sha256, open_model
 
@@ -34,6 +37,17 @@ def test_questions_training_and_what_it_leaves_alone(
     assert model.manifest.fusion["training"]["history"][1]["language_loss"] > 0
     assert model.manifest.fusion["parity"]["rows"] < 1e-3
     assert not list(tmp_path.glob("*-training"))
+    # Two processes, with the same global batch, learn as one.
+    torchrun = [str(Path(sys.executable).with_name("torchrun")), "--nproc-per-node=2"]
+    two = tmp_path / "two"
+    options += ["--out", str(two), "--fusion", "mlp"]
+    both = ophglm("train-fusion", start, vqa, *options, python=[*torchrun, "--master-port=29518"])
+    assert both.returncode == 0, both.stderr
+    told = open_model(two).manifest.fusion
+    assert told is not None
+    histories = (model.manifest.fusion["training"]["history"], told["training"]["history"])
+    for alone, together in zip(*histories, strict=True):
+        assert together["loss"] == pytest.approx(alone["loss"], rel=0.1)
     again = ophglm("train-fusion", start, vqa, "--out", out)
     assert again.returncode == 2
     assert "is there already" in again.stderr
