@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import inspect
 import os
 import sys
+from collections.abc import Callable
 from typing import Annotated, Any
 
 import typer
@@ -54,15 +56,26 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-app.command("classify")(classify)
-app.command("chat")(chat)
-app.command("evaluate")(evaluate)
-app.command("train-encoder")(train_encoder)
-app.command("train-fusion")(train_fusion)
-app.command("sft")(sft)
-app.command("export")(export)
-app.command("build-vqa")(build_vqa)
-app.command("build-instructions")(build_instructions)
+
+
+def _help(command: Callable[..., None]) -> str:
+    """Return a command's docstring with a line for each paragraph: typer keeps line breaks."""
+    paragraphs = inspect.cleandoc(command.__doc__ or "").split("\n\n")
+    return "\n\n".join(" ".join(paragraph.split()) for paragraph in paragraphs)
+
+
+for _command in (
+    classify,
+    chat,
+    evaluate,
+    train_encoder,
+    train_fusion,
+    sft,
+    export,
+    build_vqa,
+    build_instructions,
+):
+    app.command(_command.__name__.replace("_", "-"), help=_help(_command))(_command)
 app.add_typer(data, name="data")
 
 
