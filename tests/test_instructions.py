@@ -278,10 +278,99 @@ def test_dialogues_by_year(tmp_path: Path) -> None:
     assert "3 names" not in read(tmp_path / "2019.txt", YEARS, keep=True).summary()
 
 
+_FORM = (
+    "疾病：白内障 内容：病情描述（发病时间、主要症状、就诊医院等）：左眼模糊一年"
+    "曾经治疗情况和效果：用过眼药水想得到怎样的帮助:要不要手术化验、检查结果：无"
+)
+OLDEST = f"""\
+id=7
+https://www.example.com/talk/7
+
+Doctor faculty
+某市眼科医院 眼科
+
+Description
+{_FORM}
+
+Dialogue
+医生：
+影响生活就可以手术。
+病人：
+图片
+病人：
+谢谢云波大夫
+"""
+
+NEWEST = """\
+id=8
+https://www.example.com/talk/8
+
+Doctor faculty
+某市眼科医院 眼科
+
+Description
+疾病： 
+青光眼
+病情描述： 
+眼压高
+希望提供的帮助：需要用药吗？
+过敏史： 
+无（2020-03-25填写）
+医生已经通过语音回答了您的问题，请及时收听。： 
+
+Dialogue
+医生：
+先查视野。
+病人：
+好的，查完再来。
+
+Diagnosis and suggestions
+病情摘要及初步印象：
+青光眼待查
+总结建议：
+带着视野报告复诊
+"""
+
+
+def test_the_forms_of_other_years(tmp_path: Path) -> None:
+    """The fields in one line, with other names, on lines of their own, and a closing form."""
+    (oldest,) = read(tmp_path / "2010.txt", OLDEST).samples
+    assert [m["content"] for m in oldest.messages] == [
+        "白内障 左眼模糊一年 用过眼药水 要不要手术",
+        "影响生活就可以手术。",
+    ]
+    (newest,) = read(tmp_path / "2020.txt", NEWEST).samples
+    assert [m["content"] for m in newest.messages] == [
+        "青光眼 眼压高 需要用药吗？",
+        "先查视野。",
+        "好的，查完再来。",
+        "带着视野报告复诊",
+    ]
+
+
+def test_a_conversation_whose_turns_end_in_a_line_break(tmp_path: Path) -> None:
+    """As in the published file; each turn is there again as a record of its own."""
+    role, first = ["Play a doctor.", "Yes."], ["Which disease?\n", "Perhaps a cataract.\n"]
+    records = [
+        {"instruction": first[0], "input": "", "output": first[1], "history": [role]},
+        {
+            "instruction": "What next?\n",
+            "input": "",
+            "output": "See a doctor.\n",
+            "history": [role, first],
+        },
+    ]
+    found = read(tmp_path / "sample.json", json.dumps(records))
+    assert found.repeated == 1
+    assert len(found.samples) == 1
+
+
 @pytest.mark.parametrize(
     ("text", "kept"),
     [
         ("我叫李华，住在广东省广州市", ["李华", "广东"]),
+        ("谢谢云波大夫，徐建江医生在宝庆路19号出诊", ["云波", "徐建江", "宝庆路"]),
+        ("09年10月份开始", ["09年"]),
         ("请联系王医生，微信：abc12345", ["王医生", "abc12345"]),
         ("See www.clinic.org or mail a.b@c.org", ["clinic.org", "a.b@c.org"]),
         ("Seen on 3 May 2021 by Dr. Smith", ["May 2021", "Smith"]),

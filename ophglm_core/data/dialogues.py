@@ -21,6 +21,17 @@ from .identifiers import take_out
 from .instructions import Instruction
 
 _FEWEST_CHARACTERS = 2
+#: Fields of the form that patients fill in. Their names changed over the years, and in the first
+#: ones all fields stand in one line.
+_TOLD = (
+    r"疾病|内容|病情描述(?:（[^）]*）)?|曾经治疗情况和效果|现在病情、想获得的帮助"
+    r"|想得到怎样的帮助|希望(?:获得|提供|得到)的帮助"
+)
+_ASIDE = r"化验、检查结果|上次就诊时做过的检查、结果、处置方案|上次找.{0,8}?就诊时间或出院时间"
+_FIELD_START = re.compile(rf"(?=(?:{_TOLD}|{_ASIDE})\s*[：:])")
+#: What the platform writes into a turn where a picture was sent.
+_UPLOAD = re.compile(r"图片|weixin\s*上传|\[link\]|https?://\S+")
+_SECTIONS = ("Doctor faculty", "Description", "Dialogue", "Diagnosis and suggestions")
 #: What a question is left with when its polite phrases are taken away.
 _EMPTY = re.compile(
     r"请问|您好|你好|请|能否|能不能|可以|告诉我|解释一下|介绍一下|详细|一下|吗|呢|谢谢|医生"
@@ -90,7 +101,7 @@ def _read_alpaca(path: Path, text: str, result: Dialogues, drop_empty: bool) -> 
         if not question or not answer:
             result.without_turns += 1
             continue
-        history = [(str(q), str(a)) for q, a in (record.get("history") or [])]
+        history = [(str(q).strip(), str(a).strip()) for q, a in (record.get("history") or [])]
         conversations.append([*history[1:], (question, answer)])
     # The longest record of a conversation holds all of its turns; the others repeat them.
     seen: set[tuple[str, str]] = set()
@@ -154,14 +165,15 @@ def _read_years(path: Path, text: str, result: Dialogues) -> None:
 def _turns(record: str) -> list[tuple[str, str]]:
     """Return (patient, doctor) turns; what one person says in a row is one turn.
 
-    A second Description in the middle of a Dialogue is what the patient adds.
+    A second Description in the middle of a Dialogue is what the patient adds; of the doctor's
+    closing form the suggestion is a turn.
     """
     said: list[tuple[str, str]] = []
     speaker = ""
     section = ""
-    for line in record.splitlines()[1:]:
-        line = line.strip()
-        if line in ("Description", "Dialogue") or line.startswith("Doctor faculty"):
+    lines = [part for line in record.splitlines()[1:] for part in _FIELD_START.split(line)]
+    for line in map(str.strip, lines):
+        if line.startswith(_SECTIONS):
             section, speaker = line, ""
             continue
         marked = re.match(r"(医生|病人|患者)\s*[：:]\s*(.*)", line)
@@ -169,12 +181,16 @@ def _turns(record: str) -> list[tuple[str, str]]:
             speaker = "doctor" if marked[1] == "医生" else "patient"
             line = marked[2].strip()
         elif section == "Description":
-            found = re.match(r"(疾病|病情描述|希望获得的帮助)\s*[：:]\s*(.*)", line)
-            if found:
-                speaker, line = "patient", found[2].strip()
-            elif re.match(r"[^：:]{2,12}[：:]", line):
-                speaker = ""  # another field of the form: age, how long, which hospital
-        if not line or not speaker:
+            field = re.match(rf"(?:{_TOLD})\s*[：:]\s*(.*)", line)
+            if field:
+                speaker, line = "patient", field[1].strip()
+            elif re.match(r"[^：:]{2,12}[：:]", line) or line.endswith(("：", ":")):
+                speaker = ""  # another field: age, how long, which hospital
+        elif section.startswith("Diagnosis"):
+            field = re.match(r"(总结建议|[^：:]{2,12})\s*[：:]\s*(.*)", line)
+            if field:
+                speaker, line = "doctor" if field[1] == "总结建议" else "", field[2].strip()
+        if not line or not speaker or _UPLOAD.fullmatch(line):
             continue
         if said and said[-1][0] == speaker:
             said[-1] = (speaker, f"{said[-1][1]} {line}")

@@ -43,6 +43,7 @@ class EncoderOptions:
     split: Split = field(default_factory=Split)
     operating_point: float = 0.85
     gradient_checkpointing: bool = False
+    compiled: bool = False
     command: str = ""
 
 
@@ -76,7 +77,7 @@ def train_encoder(options: EncoderOptions, schedule: Schedule, listener: Listene
             f"{len(records)} photographs of {len({r.patient for r in records})} patients are too "
             "few to part into training and validation; add some or raise --validation."
         )
-    accelerator = make_accelerator(schedule.precision, schedule.accumulate)
+    accelerator = make_accelerator(schedule.precision, schedule.accumulate, options.compiled)
     encoder, origin = _make_encoder(options, parts["train"], schedule.seed)
     if options.gradient_checkpointing:
         encoder.backbone.set_grad_checkpointing()

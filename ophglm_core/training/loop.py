@@ -84,10 +84,11 @@ class Stage(Protocol):
         ...
 
 
-def make_accelerator(precision: str, accumulate: int = 1) -> Accelerator:
+def make_accelerator(precision: str, accumulate: int = 1, compiled: bool = False) -> Accelerator:
     """Return accelerate's handle on devices and processes.
 
     precision: 'auto' (bf16 on CUDA and on CPUs with native bf16, else fp32), 'bf16' or 'no'.
+    compiled: whether torch.compile turns the module into kernels of its own.
     """
     if precision == "auto":
         native = torch.cuda.is_bf16_supported() if torch.cuda.is_available() else _cpu_has_bf16()
@@ -95,6 +96,7 @@ def make_accelerator(precision: str, accumulate: int = 1) -> Accelerator:
     return Accelerator(
         mixed_precision=precision,
         gradient_accumulation_steps=accumulate,
+        dynamo_backend="inductor" if compiled else "no",
         cpu=not (torch.cuda.is_available() or torch.backends.mps.is_available()),
     )
 
@@ -147,7 +149,7 @@ class Trainer:
     @property
     def unwrapped(self) -> nn.Module:
         """The stage's module without accelerate's wrappers."""
-        module: nn.Module = self.accelerator.unwrap_model(self.model)
+        module: nn.Module = self.accelerator.unwrap_model(self.model, keep_torch_compile=False)
         return module
 
     @property

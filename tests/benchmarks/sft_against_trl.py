@@ -1,0 +1,111 @@
+"""Tokens a second of `ophglm sft` and of TRL's SFTTrainer: same model, texts, machine, one run.
+
+    pip install trl && python tests/benchmarks/sft_against_trl.py TEXTS [SAMPLES]
+
+TEXTS: what `ophglm build-instructions` wrote. Both train a LoRA of rank 16 on all linear layers of
+the embedded language model, dequantised, in batches of 16 for one epoch, without photographs, with
+bf16 autocast and the loss on the assistant's words. TRL runs as it comes and with batches of like
+length, as ours has them.
+"""
+
+from __future__ import annotations
+
+import copy
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import torch
+
+from ophglm_core.data.instructions import read_instructions
+from ophglm_core.llm.adapter import add_adapter
+from ophglm_core.llm.torch_llm import TorchLLM
+from ophglm_core.training.loop import Schedule, Trainer, make_accelerator
+from ophglm_core.training.sft import SftStage
+
+_BATCH, _LONGEST, _RANK, _ALPHA = 16, 320, 16, 32
+
+
+def plain_copy(folder: Path) -> None:
+    """Write the embedded language model as transformers keeps one that never was a GGUF."""
+    from transformers import AutoModelForCausalLM
+
+    llm = TorchLLM(None, torch.device("cpu"))
+    config = copy.deepcopy(llm.model.config)
+    config.__dict__.pop("quantization_config", None)
+    model = AutoModelForCausalLM.from_config(config)
+    model.load_state_dict(llm.model.state_dict())
+    model.save_pretrained(str(folder))
+    llm.tokenizer.save_pretrained(str(folder))
+
+
+def ours(model: Path, texts: Path, samples: int, work: Path) -> tuple[float, int, list]:
+    """Return seconds, tokens that are no padding, and the conversations that were trained on."""
+    accelerator = make_accelerator("bf16")
+    llm = TorchLLM(str(model), accelerator.device, half=True)
+    llm.model = add_adapter(llm.model, _RANK, _ALPHA)
+    llm.model.train()
+    train = read_instructions(texts)
+    stage = SftStage(
+        llm, train, train[:1], [], None, None, None, 1.0, samples, _LONGEST, ("en",), 0
+    )
+    schedule = Schedule(1, _BATCH, 5e-4, average=0.98)
+    trainer = Trainer(stage, schedule, work, {}, accelerator, lambda _: None)
+    trainer._save = lambda: None  # TRL saves nothing either
+    began = time.monotonic()
+    trainer.run()
+    return time.monotonic() - began, stage.tokens, [s.messages for s in stage.epoch_samples(0)]
+
+
+def theirs(model: Path, conversations: list, work: Path, sampling: str) -> float:
+    """Return the seconds of TRL's training loop."""
+    from datasets import Dataset
+    from peft import LoraConfig
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+    from trl import SFTConfig, SFTTrainer
+
+    layers = ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"]
+    trainer = SFTTrainer(
+        model=AutoModelForCausalLM.from_pretrained(str(model), dtype=torch.float32),
+        processing_class=AutoTokenizer.from_pretrained(str(model)),
+        train_dataset=Dataset.from_list(
+            [{"prompt": said[:-1], "completion": said[-1:]} for said in conversations]
+        ),
+        peft_config=LoraConfig(
+            r=_RANK, lora_alpha=_ALPHA, lora_dropout=0.05, target_modules=layers
+        ),
+        args=SFTConfig(
+            output_dir=str(work),
+            num_train_epochs=1,
+            per_device_train_batch_size=_BATCH,
+            learning_rate=5e-4,
+            max_length=_LONGEST,
+            train_sampling_strategy=sampling,
+            gradient_checkpointing=False,
+            bf16=True,
+            use_cpu=True,
+            save_strategy="no",
+            report_to="none",
+        ),
+    )
+    began = time.monotonic()
+    trainer.train()
+    return time.monotonic() - began
+
+
+def main() -> None:
+    texts, samples = Path(sys.argv[1]), int(sys.argv[2]) if len(sys.argv) > 2 else 192
+    with tempfile.TemporaryDirectory() as name:
+        work = Path(name)
+        plain_copy(work / "model")
+        seconds, tokens, conversations = ours(work / "model", texts, samples, work)
+        print(f"{samples} conversations, {tokens} tokens, {torch.get_num_threads()} threads")
+        print(f"ophglm sft               {tokens / seconds:7.0f} tokens a second")
+        for sampling in ("random", "group_by_length"):
+            seconds = theirs(work / "model", conversations, work / "trl", sampling)
+            print(f"TRL, {sampling:<19} {tokens / seconds:7.0f} tokens a second")
+
+
+if __name__ == "__main__":
+    main()
