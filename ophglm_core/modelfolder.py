@@ -187,6 +187,19 @@ def written_folder(target: Path) -> Iterator[Path]:
         shutil.rmtree(partial, ignore_errors=True)
 
 
+def folder_to_write(model: ModelFolder, out: Path | None, held: str | None) -> Path:
+    """Return where a training that adds a part to `model` writes: `out`, or the model itself.
+
+    held: what of that part the model has already. Raises UsageError if something would be lost.
+    """
+    target = (out or model.path).resolve()
+    if target != model.path.resolve() and target.exists():
+        raise UsageError(f"{target} is there already; name another --out or remove it.")
+    if target == model.path.resolve() and held:
+        raise UsageError(f"{model.path} has {held} already; name an --out to keep it.")
+    return target
+
+
 def copy_model(model: ModelFolder, folder: Path) -> None:
     """Copy a model folder's files into another folder."""
     shutil.copytree(model.path, folder, dirs_exist_ok=True)

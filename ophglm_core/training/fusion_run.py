@@ -12,12 +12,18 @@ import torch
 
 from ..data.split import Split
 from ..data.vqa import read_vqa, vqa_parts
-from ..errors import InputError, UsageError
+from ..errors import InputError
 from ..fusion.export import load_fusion
 from ..fusion.network import Fusion, FusionInfo, make_fusion
 from ..llm.source import identify_llm
 from ..llm.torch_llm import TorchLLM
-from ..modelfolder import FUSION_WEIGHTS, ModelFolder, file_sha256, open_model
+from ..modelfolder import (
+    FUSION_WEIGHTS,
+    ModelFolder,
+    file_sha256,
+    folder_to_write,
+    open_model,
+)
 from ..text_encoder.bert import TextEncoder
 from ..text_encoder.source import EMBEDDED
 from .encoder_run import Listener
@@ -51,11 +57,7 @@ def train_fusion(options: FusionOptions, schedule: Schedule, listener: Listener)
     Raises InputError and UsageError.
     """
     model = open_model(options.model)
-    out = (options.out or model.path).resolve()
-    if out != model.path.resolve() and out.exists():
-        raise UsageError(f"{out} is there already; name another --out or remove it.")
-    if out == model.path.resolve() and model.manifest.fusion is not None:
-        raise UsageError(f"{model.path} has a fusion module already; name an --out to keep it.")
+    out = folder_to_write(model, options.out, "a fusion module" if model.manifest.fusion else None)
     accelerator = make_accelerator(schedule.precision, schedule.accumulate)
     if not accelerator.is_main_process:
         listener = Listener(lambda *_: None, lambda _: None, lambda _: None)

@@ -16,11 +16,11 @@ from ..data.instructions import read_instructions
 from ..data.records import Record, read_records
 from ..data.split import Split
 from ..data.text_split import split_texts
-from ..errors import InputError, UsageError
+from ..errors import InputError
 from ..fusion.export import load_fusion
 from ..llm.adapter import add_adapter
 from ..llm.torch_llm import TorchLLM
-from ..modelfolder import open_model
+from ..modelfolder import folder_to_write, open_model
 from ..text_encoder.bert import TextEncoder
 from .encoder_run import Listener
 from .fusion import QuestionTokens
@@ -61,11 +61,7 @@ def sft(options: SftOptions, schedule: Schedule, listener: Listener) -> Path | N
     and UsageError.
     """
     model = open_model(options.model)
-    out = (options.out or model.path).resolve()
-    if out != model.path.resolve() and out.exists():
-        raise UsageError(f"{out} is there already; name another --out or remove it.")
-    if out == model.path.resolve() and model.manifest.adapter is not None:
-        raise UsageError(f"{model.path} has an adapter already; name an --out to keep it.")
+    out = folder_to_write(model, options.out, "an adapter" if model.manifest.adapter else None)
     texts = read_instructions(options.data)
     train, held_out = split_texts(texts, schedule.seed)
     train = [t for t in train if t.language in options.languages]
