@@ -23,6 +23,7 @@ _HEADINGS = {
     "read": ("Read independently: ", "独立阅片："),
     "known": ("Known in general:", "一般知识："),
     "explained": ("In other words: ", "解释："),
+    "next": ("What to do next: ", "下一步："),
 }
 
 

@@ -61,7 +61,8 @@ class Part:
     """A piece of an answer.
 
     kind: 'urgent'; 'seen', from the photograph; 'read', by the language model off the photograph;
-    'known', in general, with its source; 'explained', by the language model.
+    'known', in general, with its source; 'explained', by the language model; 'next', what to do,
+    with its source.
     """
 
     kind: str
@@ -142,8 +143,9 @@ class Conversation:
             yield Part("read", reading.alone(question, language))
             return
         asked = named_conditions(question)
+        first = len(self._messages) == 1
         parts: list[Part] = []
-        if asked or len(self._messages) == 1 or _PICTURE_QUESTION.search(question):
+        if asked or first or _PICTURE_QUESTION.search(question):
             sentences = self.seen(language) + self._not_found(asked, language)
             parts += [Part("seen", sentence) for sentence in sentences]
         yield from parts
@@ -167,6 +169,18 @@ class Conversation:
         elif not parts:
             scope = knowledge.general("scope")
             yield Part("known", scope.zh, scope.source)
+        if first:
+            yield from self._next(known, language)
+
+    def _next(self, known: list[Part], language: str) -> Iterator[Part]:
+        """Say what to do about what was found first, unless that has been said."""
+        if all(finding.status != "ok" for finding in self.findings):
+            return
+        condition = self.found[0] if self.found else "normal"
+        said = {part.text for part in known}
+        for fact in knowledge.statements(condition):
+            if fact.topic == "urgency" and fact.text(language) not in said:
+                yield Part("next", fact.text(language), fact.source)
 
     def _not_found(self, asked: set[str], language: str) -> list[str]:
         """Say of a condition that was asked about and not found that it was not found."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -48,6 +49,25 @@ def test_first_answer_says_what_was_found_and_what_is_known(talk: Conversation) 
     assert known
     assert all(p.source for p in known)
     assert named_conditions(text(parts)) == {"dr"}
+    assert parts[-1].kind == "next"
+    assert "referred to an ophthalmologist" in parts[-1].text
+    assert parts[-1].source
+    assert "next" not in [p.kind for p in answer(talk, "What causes it?")]
+
+
+def test_what_to_do_is_said_once_and_not_of_a_picture_that_cannot_be_graded(
+    session: LlamaSession,
+) -> None:
+    session.rewind(0)
+    normal = answer(Conversation([NORMAL], session), "What do you see?")
+    assert "routine eye examinations" in text(normal, "next")
+    session.rewind(0)
+    asked = answer(Conversation([DR], session), "How urgent is it?")
+    assert "referred to an ophthalmologist" in text(asked, "known")
+    assert not text(asked, "next")
+    session.rewind(0)
+    dark = replace(DR, status="ungradable", probabilities={}, positive=[])
+    assert not text(answer(Conversation([dark], session), "What do you see?"), "next")
 
 
 def test_the_language_model_speaks_and_does_not_repeat_the_facts(talk: Conversation) -> None:
