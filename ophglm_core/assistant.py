@@ -29,7 +29,7 @@ from .safety import Guard, named_conditions, red_flags
 _ANSWER_TOKENS = 160
 _SENTENCES = 4
 #: Share of a small model's content words that must come from what it was given.
-_SUPPORT = 0.5
+_SUPPORT = 0.75
 _SENTENCE_END = re.compile(r"(?<=[.!?])\s+|(?<=[。！？])|\n+")
 _ENDS = (".", "!", "?", "。", "！", "？")
 _LIST_MARK = re.compile(r"^\s*(?:[-*•#]+|\d+[.)])\s*")

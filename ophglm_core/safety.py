@@ -200,6 +200,9 @@ def named_conditions(text: str) -> set[str]:
     return {k for k, pattern in _NAMES.items() if re.search(pattern, text, re.IGNORECASE)}
 
 
+_NEGATION = re.compile(r"\b(?:not|no|never|cannot|without|neither|nor)\b|n't\b")
+
+
 @dataclass
 class Guard:
     """Checks the language model's sentences, one after another, for one answer.
@@ -207,7 +210,8 @@ class Guard:
     found: diseases that the picture gave. asked: diseases that the user's question names; they may
     be explained, and not be said to be there. grounds: the text the model was given; numbers that
     are not in it are the model's own invention. support: the share of a sentence's content words
-    that `grounds` must hold; a model of a few hundred million parameters needs it, a large one 0.
+    that `grounds` must hold; a model of a few hundred million parameters needs it, and may neither
+    deny what they say nor say what they deny; a large one 0.
     """
 
     found: frozenset[str]
@@ -265,7 +269,26 @@ class Guard:
         words = _content(sentence)
         if words and len(words & self._grounds) < self.support * len(words):
             return "is not supported by what the model was given"
+        if self.support and _turned_round(sentence, self.grounds):
+            return "denies what the model was given, or gives what that denies"
         return None
+
+
+def _turned_round(sentence: str, grounds: str) -> bool:
+    """Whether a word is denied in the sentence and never in the grounds, or the other way round.
+
+    A small model drops and adds a 'not' as lightly as any other word.
+    """
+    denied, denied_there = _denied(sentence), _denied(grounds)
+    meant, meant_there = _content(sentence) - denied, _content(grounds) - denied_there
+    return bool(denied & meant_there or meant & (denied_there - meant_there))
+
+
+def _denied(text: str) -> set[str]:
+    """The content words that stand behind a 'not' in their clause."""
+    clauses = re.split(r"[.,;:!?]|\bbut\b", text.lower())
+    parts = (_NEGATION.split(clause, maxsplit=1) for clause in clauses)
+    return _content(" ".join(part[-1] for part in parts if len(part) > 1))
 
 
 def _same(words: set[str], others: set[str]) -> bool:

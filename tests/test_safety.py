@@ -131,3 +131,20 @@ def test_guard_objects_to_repetition_and_to_what_is_not_supported() -> None:
 def test_numbers_that_were_given_may_be_repeated() -> None:
     assert guard({"dr"}, grounds="seen within 14 days").objection("Within 14 days.") is None
     assert guard({"dr"}).objection("Within 14 days.") is not None
+
+
+@pytest.mark.parametrize(
+    ("sentence", "turned"),
+    [
+        ("Treatment usually slows or stops further loss.", False),
+        ("Treatment usually does not stop further loss.", True),
+        ("The damage can be undone.", True),
+        ("The damage cannot be undone.", False),
+    ],
+)
+def test_a_small_model_may_not_turn_a_statement_round(sentence: str, turned: bool) -> None:
+    told = "Treatment usually slows or stops further loss. Damage often cannot be undone."
+    guard = Guard(frozenset(), frozenset(), told, support=0.5)
+    objection = guard.objection(sentence)
+    assert (objection is not None) == turned
+    assert not turned or "denies" in str(objection)
