@@ -214,7 +214,7 @@ def test_training_updates_the_module_and_nothing_else(
         last = loss(1)
         last.backward()
         optimizer.step()
-    assert last.item() < 0.6 * first.item()
+    assert last.item() < 0.8 * first.item()
     moved = [k for k, v in fusion.state_dict().items() if not torch.equal(v, start[k])]
     assert len(moved) > 0.9 * len(start)
     for module, state in zip(frozen, before, strict=True):

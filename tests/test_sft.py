@@ -164,6 +164,7 @@ def test_what_all_samples_begin_with_is_computed_once_and_changes_nothing() -> N
     pairs = (("Is it normal?", "Yes."), ("Which diseases does this eye show?", "Glaucoma."))
     said = [[*messages(q), {"role": "assistant", "content": a}] for q, a in pairs]
     batch = pad([encode_turns(llm, s, rows=3) for s in said])
+    torch.manual_seed(0)
     rows = torch.randn(2, 3, llm.width) * llm.scale
     rows.requires_grad_(True)
     gradients = []
