@@ -69,8 +69,11 @@ def test_bad_texts_are_named_and_refused(ophglm: Run, bundled: ModelFolder, tmp_
     assert "certain" in found.stdout
     copy = tmp_path / "copy"
     shutil.copytree(bundled.path, copy)
-    result = ophglm("sft", copy, texts)
+    refused = ophglm("sft", copy, texts)
+    assert refused.returncode == 2
+    assert "has an adapter already" in refused.stderr
+    result = ophglm("sft", copy, texts, "--out", tmp_path / "out")
     assert result.returncode == 1
     assert "too few texts" in result.stderr
     (texts / "a.jsonl").write_text("{")
-    assert "a.jsonl, line 1" in ophglm("sft", copy, texts).stderr
+    assert "a.jsonl, line 1" in ophglm("sft", copy, texts, "--out", tmp_path / "out").stderr
