@@ -222,6 +222,7 @@ class Guard:
     def __post_init__(self) -> None:
         self._said: list[tuple[str, set[str]]] = []
         self._grounds = _content(self.grounds)
+        self._denied = _denied(self.grounds)
 
     def objection(self, sentence: str) -> str | None:
         """Return why a sentence must not be shown, or None if it may."""
@@ -269,19 +270,17 @@ class Guard:
         words = _content(sentence)
         if words and len(words & self._grounds) < self.support * len(words):
             return "is not supported by what the model was given"
-        if self.support and _turned_round(sentence, self.grounds):
+        if self.support and self._turned_round(sentence, words):
             return "denies what the model was given, or gives what that denies"
         return None
 
+    def _turned_round(self, sentence: str, words: set[str]) -> bool:
+        """Whether a word is denied in the sentence and not in the grounds, or the other way round.
 
-def _turned_round(sentence: str, grounds: str) -> bool:
-    """Whether a word is denied in the sentence and never in the grounds, or the other way round.
-
-    A small model drops and adds a 'not' as lightly as any other word.
-    """
-    denied, denied_there = _denied(sentence), _denied(grounds)
-    meant, meant_there = _content(sentence) - denied, _content(grounds) - denied_there
-    return bool(denied & meant_there or meant & (denied_there - meant_there))
+        A small model drops and adds a 'not' as lightly as any other word.
+        """
+        denied = _denied(sentence)
+        return bool(denied & (self._grounds - self._denied) or (words - denied) & self._denied)
 
 
 def _denied(text: str) -> set[str]:
