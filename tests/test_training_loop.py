@@ -1,11 +1,15 @@
 from __future__ import annotations
 
+import shutil
+import sysconfig
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from accelerate.state import AcceleratorState
 from torch import Tensor, nn
+from torch._dynamo import OptimizedModule
 
 from ophglm_core.errors import UsageError
 from ophglm_core.training.loop import Progress, Schedule, Trainer, make_accelerator, random_order
@@ -40,12 +44,14 @@ class Line:
         return {"score": -float((module(x) - 2 * x + 1).square().mean())}
 
 
-def trainer(stage: Line, folder: Path, **options: Any) -> tuple[Trainer, list[Progress]]:
+def trainer(
+    stage: Line, folder: Path, compiled: bool = False, **options: Any
+) -> tuple[Trainer, list[Progress]]:
     events: list[Progress] = []
     schedule = Schedule(
         **{"epochs": 6, "batch": 8, "learning_rate": 0.02, "precision": "no", **options}
     )
-    accelerator = make_accelerator("no", schedule.accumulate)
+    accelerator = make_accelerator("no", schedule.accumulate, compiled)
     return Trainer(stage, schedule, folder, {"data": "line"}, accelerator, events.append), events
 
 
@@ -100,6 +106,25 @@ def test_accumulation_gives_the_same_gradient_as_one_batch(tmp_path: Path) -> No
     parts.run()
     for key, value in one.best_state.items():
         assert torch.allclose(value, parts.best_state[key], atol=1e-5), key
+
+
+@pytest.mark.skipif(
+    not (shutil.which("c++") and Path(sysconfig.get_path("include"), "Python.h").exists()),
+    reason="torch.compile needs a C++ compiler and Python's headers",
+)
+def test_a_compiled_module_trains_to_the_same_weights_under_the_same_names(tmp_path: Path) -> None:
+    plain, _ = trainer(Line(), tmp_path / "plain", epochs=2)
+    plain.run()
+    AcceleratorState._reset_state(reset_partial_state=True)  # accelerate keeps the first options
+    try:
+        compiled, _ = trainer(Line(), tmp_path / "compiled", epochs=2, compiled=True)
+        assert isinstance(compiled.model, OptimizedModule)
+        compiled.run()
+    finally:
+        AcceleratorState._reset_state(reset_partial_state=True)
+    assert plain.best_state.keys() == compiled.best_state.keys()
+    for key, value in plain.best_state.items():
+        assert torch.allclose(value, compiled.best_state[key], atol=1e-4), key
 
 
 def test_early_stop(tmp_path: Path) -> None:

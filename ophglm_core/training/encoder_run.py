@@ -117,7 +117,13 @@ def train_encoder(options: EncoderOptions, schedule: Schedule, listener: Listene
         "split": options.split.to_json(),
     }
     trainer = Trainer(stage, schedule, folder, fingerprint, accelerator, listener.training)
-    history = trainer.run()
+    try:
+        history = trainer.run()
+    except RuntimeError as error:
+        if not options.compiled or not isinstance(error, torch._dynamo.exc.TorchDynamoException):
+            raise
+        reason = str(error).strip().splitlines()[0]
+        raise UsageError(f"The network cannot be compiled ({reason}); omit --compile.") from error
     if not accelerator.is_main_process:
         return None
     from .encoder_finish import finish

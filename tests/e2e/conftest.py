@@ -22,7 +22,10 @@ def ophglm(tmp_path: Path) -> Run:
     work.mkdir()
 
     def run(
-        *arguments: str | Path, given: str = "", python: list[str] | None = None
+        *arguments: str | Path,
+        given: str = "",
+        python: list[str] | None = None,
+        env: dict[str, str] | None = None,
     ) -> subprocess.CompletedProcess[str]:
         command = [*(python or []), str(OPHGLM), *map(str, arguments)]
         return subprocess.run(
@@ -32,7 +35,7 @@ def ophglm(tmp_path: Path) -> Run:
             text=True,
             cwd=work,
             timeout=300,
-            env={**os.environ, "PYTHONWARNINGS": "ignore"},
+            env={**os.environ, "PYTHONWARNINGS": "ignore", **(env or {})},
         )
 
     return run

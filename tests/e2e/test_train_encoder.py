@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import csv
 import json
+import shutil
 import signal
 import subprocess
 import time
@@ -122,6 +123,13 @@ def test_data_that_cannot_be_trained_on(ophglm: Run, tmp_path: Path) -> None:
     assert "too few" in result.stderr
     for seed in range(40):
         draw_fundus((80, 80), seed).save(data / "normal" / f"{seed}.jpg")
+    options = ["--architecture", "test_convnext", "--size", "32", "--epochs", "1", "--compile"]
+    # A cache of its own, or an earlier compilation would be found there.
+    environment = {"CXX": "/nowhere", "TORCHINDUCTOR_CACHE_DIR": str(tmp_path / "inductor")}
+    result = ophglm("train-encoder", data, "--out", tmp_path / "m", *options, env=environment)
+    assert result.returncode == 2
+    assert result.stderr.strip().endswith("omit --compile.")
+    shutil.rmtree(tmp_path / "m.training")
     result = ophglm("train-encoder", data, "--out", tmp_path / "m", "--architecture", "convnext_x")
     assert result.returncode == 2
     assert "no network called 'convnext_x'" in result.stderr
