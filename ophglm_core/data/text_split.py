@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from .instructions import Instruction
 
-_HELD_OUT = 0.1
+_HELD_OUT = 0.2
 
 
 def split_texts(
