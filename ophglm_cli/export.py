@@ -63,4 +63,9 @@ def export(
         )
         same = figures["same_first_token"] * figures["prompts"]
         stdout.print(f"first token: the same on {same:.0f} of {figures['prompts']} prompts")
+        same = figures["quantised_same_first_token"] * figures["prompts"]
+        stdout.print(
+            "with the weights quantised: correlation "
+            f"{figures['quantised_correlation']:.4f}, first token the same on {same:.0f}"
+        )
     typer.echo(str(folder.path))

@@ -161,8 +161,10 @@ def _fusion(manifest: Manifest) -> str:
         lines.append(
             f"- Torch against local runtime on {parity['prompts']} prompts: rows differ by at most "
             f"{parity['rows']:.0e} of their size, next-token logits correlate "
-            f"{parity['correlation']:.4f}, the first token is the same on "
-            f"{parity['same_first_token']:.0%}."
+            f"{parity['correlation']:.5f}, the first token is the same on "
+            f"{parity['same_first_token']:.0%}; with llama.cpp's weights quantised as in use "
+            f"{parity['quantised_correlation']:.4f} and "
+            f"{parity['quantised_same_first_token']:.0%}."
         )
     commands = [t["command"] for t in (*training.get("before", []), training) if t.get("command")]
     if commands:
@@ -222,7 +224,7 @@ def _adapter(manifest: Manifest) -> str:
     if parity:
         lines.append(
             f"- Torch against llama.cpp with the adapter on: next-token logits correlate "
-            f"{parity['correlation']:.4f}, the first token is the same on "
+            f"{parity['correlation']:.5f}, the first token is the same on "
             f"{parity['same_first_token']:.0%} of {parity['prompts']} prompts."
         )
     if training.get("command"):

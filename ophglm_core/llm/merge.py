@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ctypes
 import os
 import tempfile
 from pathlib import Path
@@ -11,9 +10,7 @@ from typing import Any
 import numpy as np
 
 from ..errors import UsageError
-
-#: What a merged file can be stored as, by llama.cpp's names.
-QUANTIZATIONS = ("F16", "Q8_0", "Q6_K", "Q5_K_M", "Q4_K_M", "Q4_1", "Q4_0")
+from .quantize import QUANTIZATIONS, quantize
 
 
 def merge_adapter(base: Path, adapter: Path, out: Path, quantization: str) -> None:
@@ -31,7 +28,7 @@ def merge_adapter(base: Path, adapter: Path, out: Path, quantization: str) -> No
         if quantization == "F16":
             stored = whole
         else:
-            _quantize(whole, stored, quantization)
+            quantize(whole, stored, quantization)
         os.replace(stored, out)
 
 
@@ -81,17 +78,3 @@ def _products(adapter: Path) -> dict[str, np.ndarray]:
         down, up = parts[f"{name}.lora_a"], parts[f"{name}.lora_b"]  # [r, in], [out, r]
         result[name] = up @ down * (alpha / down.shape[0])
     return result
-
-
-def _quantize(source: Path, target: Path, quantization: str) -> None:
-    import llama_cpp
-
-    parameters = llama_cpp.llama_model_quantize_default_params()
-    name = quantization if quantization.startswith("F") else f"MOSTLY_{quantization}"
-    parameters.ftype = getattr(llama_cpp, f"LLAMA_FTYPE_{name}")
-    with llama_cpp._utils.suppress_stdout_stderr(disable=False):
-        failed = llama_cpp.llama_model_quantize(
-            str(source).encode(), str(target).encode(), ctypes.byref(parameters)
-        )
-    if failed:
-        raise UsageError(f"llama.cpp could not write {quantization} of {source.name}.")

@@ -14,14 +14,9 @@ from ..errors import UsageError
 from .chat_template import render
 from .source import embedded_gguf
 
-_BLOCK = 32
-
 
 class TorchLLM:
     """A causal language model with its tokenizer, frozen and in eval mode.
-
-    One that is read from a GGUF file computes as llama.cpp does: what enters a matrix is rounded to
-    8 bits, 32 values at a time. Rows that are trained through it then bear that rounding.
 
     name: a GGUF file, a folder in Hugging Face's form, or a hub id; None is the embedded one.
     four_bit: load it with bitsandbytes' NF4 (Dettmers et al. 2023, arXiv 2305.14314).
@@ -66,10 +61,6 @@ class TorchLLM:
         if not four_bit:
             self.model.to(device)  # type: ignore[arg-type]
         self.model.requires_grad_(False).eval()
-        if options:
-            for module in self.model.modules():
-                if isinstance(module, nn.Linear):
-                    module.register_forward_pre_hook(_round_inputs)
         if half and not four_bit:
             # Autocast casts a frozen matrix anew in every step, which costs what bfloat16 gains.
             for module in self.model.get_decoder().modules():
@@ -133,17 +124,6 @@ class TorchLLM:
         """[..., H] -> logits [..., V]."""
         logits: Tensor = self.model.get_output_embeddings()(states)
         return logits
-
-
-def _round_inputs(module: nn.Module, inputs: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
-    """Round [..., D] as llama.cpp's Q8 kernels do; the gradient passes as if it were exact."""
-    values = inputs[0]
-    if values.shape[-1] % _BLOCK:
-        return inputs
-    blocks = values.detach().float().unflatten(-1, (-1, _BLOCK))
-    step = (blocks.abs().amax(dim=-1, keepdim=True) / 127).half().float()
-    rounded = (blocks / step.clamp_min(1e-12)).round() * step
-    return (values + (rounded.flatten(-2).to(values.dtype) - values.detach()), *inputs[1:])
 
 
 def _four_bit(device: torch.device, half: bool) -> dict[str, Any]:

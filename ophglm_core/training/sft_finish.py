@@ -10,6 +10,7 @@ import torch
 
 from ..llm.adapter import load_adapter, write_gguf, write_peft
 from ..llm.llama_runtime import LlamaSession
+from ..llm.quantize import unpacked
 from ..llm.source import resolve_llm
 from ..llm.torch_llm import TorchLLM
 from ..modelcard import write_manifest
@@ -62,14 +63,20 @@ def finish(
 def adapter_parity(folder: Path, name: str | None) -> dict[str, float]:
     """Compare next-token logits with a folder's adapter on in both runtimes.
 
-    Returns their mean and lowest correlation over a few prompts, the share of the same first token,
-    and how far the adapter moved them, as the correlation of llama.cpp's logits with and without.
+    Both compute with the same weights in fp32 (see parity). Returns their mean and lowest
+    correlation over a few prompts, the share of the same first token, and how far the adapter moved
+    them, as the correlation of llama.cpp's logits with and without.
     """
     gguf = resolve_llm(name)
+    with unpacked(gguf) as exact:
+        return _adapter_parity(folder, gguf, exact)
+
+
+def _adapter_parity(folder: Path, gguf: Path, exact: Path) -> dict[str, float]:
     # Read anew: what was trained may be in bfloat16, and what was written is rounded to fp16.
     llm = TorchLLM(str(gguf), torch.device("cpu"))
     llm.model = load_adapter(llm.model, folder / PEFT_FOLDER)
-    sessions = [LlamaSession(gguf, 512, folder / ADAPTER_GGUF), LlamaSession(gguf, 512)]
+    sessions = [LlamaSession(exact, 512, folder / ADAPTER_GGUF), LlamaSession(exact, 512)]
     correlations, same, moved = [], [], []
     for question in _ASKED:
         said = [

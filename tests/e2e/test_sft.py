@@ -41,7 +41,7 @@ def test_texts_training_and_a_conversation_with_the_adapter(
     model = open_model(out)
     assert model.manifest.adapter is not None
     assert model.manifest.adapter["rows"] is True
-    assert model.manifest.adapter["parity"]["correlation"] > 0.998
+    assert model.manifest.adapter["parity"]["correlation"] > 0.9999
     for name in ("encoder.onnx", "fusion.onnx", "fusion.safetensors"):
         assert file_sha256(out / name) == file_sha256(bundled.path / name)
     assert (out / "adapter" / "adapter_model.safetensors").stat().st_size < 20e6
