@@ -41,7 +41,7 @@ def chat(
             help="What answers rest on: findings (the classifier's), fusion (what the language "
             "model sees itself), or both."
         ),
-    ] = "findings",
+    ] = "both",
     as_json: Annotated[
         bool, typer.Option("--json", help="With a prompt: findings and answer as one JSON object.")
     ] = False,

@@ -34,8 +34,8 @@ def evaluate(
         int | None,
         typer.Option(
             min=1,
-            help="With --vqa: questions of each kind and language (100). With --texts: questions "
-            "(200).",
+            help="With --vqa: questions of each kind, language and condition asked about (100). "
+            "With --texts: questions (200).",
         ),
     ] = None,
     keep: Annotated[

@@ -88,8 +88,9 @@ def _show(figures: dict[str, Any]) -> None:
         return
     stdout.print("presence, balanced accuracy (yes or no):")
     table = Table(box=None, pad_edge=False, padding=(0, 1))
-    for column in ("", *CONDITIONS, "encoder"):
-        table.add_column(column[:8], justify="left" if not column else "right")
+    for column in ("", "n", *CONDITIONS, "encoder"):
+        table.add_column(column[:6], justify="left" if not column else "right")
     for disease, row in figures["presence"].items():
-        table.add_row(disease, *[f"{row[c]:.3f}" for c in (*CONDITIONS, "encoder")])
+        cells = [f"{row[c]:.3f}" for c in (*CONDITIONS, "encoder")]
+        table.add_row(disease, f"{row['questions']:.0f}", *cells)
     stdout.print(table)

@@ -191,13 +191,13 @@ def _vqa(metrics: dict[str, Any] | None) -> list[str]:
     lines += [
         "\nYes or no to the presence of a condition, balanced accuracy; the encoder's own at its "
         "thresholds beside it.\n",
-        "| condition | photograph | nothing | findings | another's | encoder |",
-        "| --- | --- | --- | --- | --- | --- |",
+        "| condition | n | photograph | nothing | findings | another's | encoder |",
+        "| --- | --- | --- | --- | --- | --- | --- |",
     ]
     for disease, row in metrics["presence"].items():
         cells = [f"{row[c]:.3f}" for c in (*columns, "encoder")]
         name = BY_KEY[disease].name if disease in BY_KEY else disease
-        lines.append(f"| {name} | {' | '.join(cells)} |")
+        lines.append(f"| {name} | {row['questions']:.0f} | {' | '.join(cells)} |")
     return lines
 
 

@@ -31,7 +31,8 @@ def evaluate_vqa(
     seed: int = 0,
     progress: Callable[[int, int], None] = lambda *_: None,
 ) -> dict[str, Any]:
-    """Ask up to `limit` questions of each kind and language, four times each.
+    """Ask up to `limit` questions of each kind, language and condition asked about, four times
+    each.
 
     'photograph': with the picture's rows. 'nothing': without. 'findings': without rows, with the
     classifier's findings as text. 'shuffled': with the rows of another patient's picture. Questions
@@ -40,9 +41,9 @@ def evaluate_vqa(
     """
     draw = random.Random(seed)
     known = [p for p in pairs if reader.knows(p.question)]
-    groups: dict[tuple[str, str], list[VqaPair]] = {}
+    groups: dict[tuple[str | None, ...], list[VqaPair]] = {}
     for pair in known:
-        groups.setdefault((pair.kind, pair.language), []).append(pair)
+        groups.setdefault((pair.kind, pair.language, asked_about(pair)), []).append(pair)
     chosen = [p for g in groups.values() for p in draw.sample(g, min(limit, len(g)))]
     paths = list(dict.fromkeys(path for p in chosen for path in p.image))
     seen: dict[str, Findings] = {}
@@ -119,9 +120,9 @@ def _presence(
     """
     rows: dict[str, list[int]] = {disease: [] for disease in DISEASES}
     for i, pair in enumerate(pairs):
-        asked = {key for name, key in _NAMES.items() if name in pair.question}
-        if pair.kind == "presence" and len(asked) == 1:
-            rows[asked.pop()].append(i)
+        asked = asked_about(pair)
+        if asked in rows:
+            rows[asked].append(i)
     result: dict[str, dict[str, float]] = {}
     for disease, numbers in rows.items():
         truth = [closed_answer(pairs[i]) == "yes" for i in numbers]
@@ -135,9 +136,18 @@ def _presence(
         figures["encoder"] = balanced_accuracy(truth, encoder)
         result[disease] = figures
     if result:
+        count = sum(f["questions"] for f in result.values())
         names = [*CONDITIONS, "encoder"]
-        result["mean"] = {n: float(np.mean([f[n] for f in result.values()])) for n in names}
+        means = {n: float(np.mean([f[n] for f in result.values()])) for n in names}
+        result["mean"] = {"questions": count, **means}
     return result
+
+
+def asked_about(pair: VqaPair) -> str | None:
+    """Return the condition whose presence a question asks about, as a key; None if it asks about
+    something else."""
+    asked = {key for name, key in _NAMES.items() if name in pair.question}
+    return asked.pop() if pair.kind == "presence" and len(asked) == 1 else None
 
 
 def balanced_accuracy(truth: Sequence[bool], said: Sequence[bool | None]) -> float:

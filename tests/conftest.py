@@ -6,9 +6,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image, ImageDraw, ImageFilter
 
 from ophglm_core.images import sample_path
+from ophglm_core.llm.torch_llm import TorchLLM
 from ophglm_core.modelfolder import ModelFolder, open_model
 
 SHARED = Path(__file__).resolve().parents[2] / "shared" / "data"
@@ -35,6 +37,13 @@ def sample() -> Path:
 @pytest.fixture(scope="session")
 def bundled() -> ModelFolder:
     return open_model()
+
+
+@pytest.fixture(scope="session")
+def llm() -> TorchLLM:
+    """The embedded language model, read once: that takes longer than most tests. For all to use and
+    none to change."""
+    return TorchLLM(None, torch.device("cpu"))
 
 
 def draw_fundus(size: tuple[int, int] = (400, 300), seed: int = 0) -> Image.Image:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import random
 from pathlib import Path
 
@@ -29,13 +30,15 @@ from ophglm_core.training.sft import AdapterModule, SftStage, alone, with_pictur
 from ophglm_core.training.sft_finish import adapter_parity
 from ophglm_core.training.soft_prompt import encode_turns
 
+from .benchmarks.sft_against_trl import plain_copy
+
 CPU = torch.device("cpu")
 
 
 @pytest.fixture(scope="module")
-def tuned() -> TorchLLM:
+def tuned(llm: TorchLLM) -> TorchLLM:
     """The embedded language model with an adapter that is not zero, as after some training."""
-    llm = TorchLLM(None, CPU)
+    llm = copy.deepcopy(llm)
     torch.manual_seed(0)
     llm.model = add_adapter(llm.model, rank=4, alpha=8)
     for name, parameter in llm.model.named_parameters():
@@ -130,8 +133,8 @@ def test_a_few_steps_lower_the_loss_and_move_the_adapter_alone(
     assert all(torch.equal(a, b) for a, b in zip(live, module.parameters(), strict=True))
 
 
-def test_both_runtimes_say_the_same_with_the_adapter_on(tmp_path: Path) -> None:
-    llm = TorchLLM(None, CPU)
+def test_both_runtimes_say_the_same_with_the_adapter_on(llm: TorchLLM, tmp_path: Path) -> None:
+    llm = copy.deepcopy(llm)
     torch.manual_seed(0)
     llm.model = add_adapter(llm.model, rank=4, alpha=8)
     for name, parameter in llm.model.named_parameters():
@@ -156,11 +159,10 @@ def test_the_order_of_the_rotary_halves() -> None:
     assert turned == [0, 4, 1, 5, 2, 6, 3, 7, 8, 12, 9, 13, 10, 14, 11, 15]
 
 
-def test_what_all_samples_begin_with_is_computed_once_and_changes_nothing() -> None:
+def test_what_all_samples_begin_with_is_computed_once_and_changes_nothing(llm: TorchLLM) -> None:
     from ophglm_core.fusion.prompt import messages
     from ophglm_core.training.soft_prompt import pad, token_losses
 
-    llm = TorchLLM(None, CPU)
     pairs = (("Is it normal?", "Yes."), ("Which diseases does this eye show?", "Glaucoma."))
     said = [[*messages(q), {"role": "assistant", "content": a}] for q, a in pairs]
     batch = pad([encode_turns(llm, s, rows=3) for s in said])
@@ -182,14 +184,14 @@ def test_what_all_samples_begin_with_is_computed_once_and_changes_nothing() -> N
     assert llm._prefixes
 
 
-def test_a_frozen_model_in_bfloat16_teaches_the_same() -> None:
+def test_a_frozen_model_in_bfloat16_teaches_the_same(llm: TorchLLM) -> None:
     from ophglm_core.fusion.prompt import messages
     from ophglm_core.training.soft_prompt import pad, token_losses
 
     said = [*messages("Is it normal?"), {"role": "assistant", "content": "No sign of disease."}]
     rows, losses, gradients = torch.randn(1, 3, 576), [], []
     for half in (False, True):
-        llm = TorchLLM(None, CPU, half=half)
+        llm = TorchLLM(None, CPU, half=True) if half else llm
         assert llm.model.get_decoder().layers[0].mlp.up_proj.weight.dtype == (
             torch.bfloat16 if half else torch.float32
         )
@@ -236,40 +238,30 @@ def test_a_merged_file_says_what_model_and_adapter_say(tuned: TorchLLM, tmp_path
     assert sorted(p.name for p in tmp_path.iterdir()) == ["adapter", "adapter.gguf", "merged.gguf"]
 
 
-def test_an_adapter_on_a_language_model_in_four_bits(tmp_path: Path) -> None:
+def test_an_adapter_on_a_language_model_in_four_bits(llm: TorchLLM, tmp_path: Path) -> None:
     """QLoRA, on this machine's CPU: the weights are 4-bit, and the adapter's gradient is there."""
     pytest.importorskip("bitsandbytes")
-    import copy
-
-    from transformers import AutoModelForCausalLM
-
     from ophglm_core.errors import UsageError
     from ophglm_core.training.soft_prompt import pad, token_losses
 
     with pytest.raises(UsageError, match="quantised already"):
         TorchLLM(None, CPU, four_bit=True)
-    whole = TorchLLM(None, CPU)
-    config = copy.deepcopy(whole.model.config)
-    config.__dict__.pop("quantization_config", None)  # it says that the file was a GGUF
-    plain = AutoModelForCausalLM.from_config(config)
-    plain.load_state_dict(whole.model.state_dict())
-    plain.save_pretrained(str(tmp_path / "hf"))
-    whole.tokenizer.save_pretrained(str(tmp_path / "hf"))
-    llm = TorchLLM(str(tmp_path / "hf"), CPU, four_bit=True)
-    llm.model.train()
+    plain_copy(llm, tmp_path / "hf")
+    packed = TorchLLM(str(tmp_path / "hf"), CPU, four_bit=True)
+    packed.model.train()
     said = [
         {"role": "user", "content": "Is it normal?"},
         {"role": "assistant", "content": "Yes, it is."},
     ]
-    batch = pad([encode_turns(llm, said, rows=0)])
+    batch = pad([encode_turns(packed, said, rows=0)])
     with torch.no_grad():
-        rounded, _ = token_losses(llm, batch, None)
-        exact, _ = token_losses(whole, batch, None)
+        rounded, _ = token_losses(packed, batch, None)
+        exact, _ = token_losses(llm, batch, None)
     assert rounded.mean() == pytest.approx(exact.mean(), rel=0.25)
-    kept = llm.model.get_decoder().layers[0].self_attn.q_proj.weight
+    kept = packed.model.get_decoder().layers[0].self_attn.q_proj.weight
     assert kept.dtype == torch.uint8
-    llm.model = add_adapter(llm.model, rank=4, alpha=8)
-    losses, _ = token_losses(llm, batch, None)
+    packed.model = add_adapter(packed.model, rank=4, alpha=8)
+    losses, _ = token_losses(packed, batch, None)
     losses.mean().backward()
-    gradients = [p.grad for n, p in llm.model.named_parameters() if "lora_B" in n]
+    gradients = [p.grad for n, p in packed.model.named_parameters() if "lora_B" in n]
     assert all(g is not None and g.abs().max() > 0 for g in gradients)

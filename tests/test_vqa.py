@@ -19,6 +19,7 @@ from ophglm_core.data.vqa import (
 )
 from ophglm_core.errors import InputError
 from ophglm_core.labels import BY_KEY, DISEASES
+from ophglm_core.vqa_evaluation import asked_about
 
 from .conftest import shared
 
@@ -53,6 +54,7 @@ def test_a_model_that_does_not_look_scores_at_chance(pairs: list[VqaPair], langu
 def test_answers_agree_with_labels(pairs: list[VqaPair]) -> None:
     for pair in pairs:
         yes = pair.answer in ("Yes.", "是。")
+        assert asked_about(pair) == (subject(pair) if pair.kind == "presence" else None)
         if pair.kind == "presence":
             assert yes == (subject(pair) in pair.labels), pair
         elif pair.kind == "normal":

@@ -14,6 +14,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from ..labels import LABELS
+
 #: The closed answers that a small head gives beside the rows.
 ANSWERS = (
     "yes",
@@ -62,12 +64,13 @@ def make_fusion(info: FusionInfo) -> Fusion:
 
 
 class Fusion(nn.Module):
-    """What both forms share: the closed-answer head, and rows at the language model's scale."""
+    """What both forms share: rows at the language model's scale, and a head that gives the closed
+    answers and, after them, the conditions that the photographs show."""
 
     def __init__(self, info: FusionInfo, width: int):
         super().__init__()
         self.info = info
-        self.head = nn.Linear(width, len(ANSWERS))
+        self.head = nn.Linear(width, len(ANSWERS) + len(LABELS))
         self.scale = nn.Parameter(torch.tensor(info.scale))
 
     def _scaled(self, rows: Tensor) -> Tensor:
@@ -80,27 +83,33 @@ class Fusion(nn.Module):
 
         images: tokens [B, M, P, C] of M photographs. text: [B, T, D], and text_mask [B, T], 1 where
         a token is. shown: [B, M], 1 where a photograph is and 0 where one is padding.
-        Returns rows [B, K, H] for the language model and logits [B, len(ANSWERS)].
+        Returns rows [B, K, H] for the language model and logits [B, len(ANSWERS) + len(LABELS)].
         """
         raise NotImplementedError
 
 
 class QueryFusion(Fusion):
     """K learned queries that attend to image and text tokens (Perceiver, Jaegle et al. 2021,
-    arXiv 2103.03206; Q-Former, Li et al. 2023, arXiv 2301.12597)."""
+    arXiv 2103.03206; Q-Former, Li et al. 2023, arXiv 2301.12597).
+
+    Beside the tokens of a photograph stands their mean, from which the encoder's own head answers:
+    found once, it need not be gathered from all places by attention.
+    """
 
     def __init__(self, info: FusionInfo):
         super().__init__(info, info.width)
         self.image_norm = nn.LayerNorm(info.image_width)
         self.image_in = nn.Linear(info.image_width, info.width)
+        self.mean_norm = nn.LayerNorm(info.image_width)
+        self.mean_in = nn.Linear(info.image_width, info.width)
         self.text_norm = nn.LayerNorm(info.text_width)
         self.text_in = nn.Linear(info.text_width, info.width)
-        self.place = nn.Parameter(torch.randn(info.places, info.width) * 0.02)
+        self.place = nn.Parameter(torch.randn(1 + info.places, info.width) * 0.02)
         self.picture = nn.Parameter(torch.randn(_PICTURES, info.width) * 0.02)
         self.queries = nn.Parameter(torch.randn(info.rows, info.width) * 0.2)
         self.layers = nn.ModuleList(_Layer(info.width, info.heads) for _ in range(info.layers))
         self.norm = nn.LayerNorm(info.width)
-        self.dropout = nn.Dropout(0.1)
+        self.dropout = nn.Dropout(0.2)
         self.out = nn.Linear(info.width, info.llm_width)
 
     def forward(
@@ -108,11 +117,12 @@ class QueryFusion(Fusion):
     ) -> tuple[Tensor, Tensor]:
         """See Fusion.forward."""
         pictures = images.shape[1]
-        image = self.dropout(self.image_in(self.image_norm(images)))  # [B, M, P, W]
-        image = image + self.place + self.picture[:pictures, None]
+        mean = self.mean_in(self.mean_norm(images.mean(dim=2, keepdim=True)))  # [B, M, 1, W]
+        image = torch.cat([mean, self.image_in(self.image_norm(images))], dim=2)
+        image = self.dropout(image) + self.place + self.picture[:pictures, None]
         words = self.text_in(self.text_norm(text))  # [B, T, W]
-        memory = torch.cat([image.flatten(1, 2), words], dim=1)  # [B, M*P + T, W]
-        seen = shown[:, :, None].expand(-1, -1, self.info.places).flatten(1)  # [B, M*P]
+        memory = torch.cat([image.flatten(1, 2), words], dim=1)  # [B, M*(1+P) + T, W]
+        seen = shown[:, :, None].expand(-1, -1, image.shape[2]).flatten(1)  # [B, M*(1+P)]
         mask = torch.cat([seen, text_mask.to(seen.dtype)], dim=1)[:, None, None, :] > 0
         queries = self.queries.expand(images.shape[0], -1, -1)  # [B, K, W]
         for layer in self.layers:

@@ -14,6 +14,7 @@ from torch.nn import functional
 from ..data.vqa import VqaPair, closed_answer
 from ..fusion.network import ANSWERS, Fusion
 from ..fusion.prompt import messages
+from ..labels import LABELS
 from ..llm.torch_llm import TorchLLM
 from ..text_encoder.bert import TextEncoder
 from .image_tokens import ImageTokens
@@ -23,6 +24,8 @@ from .soft_prompt import answer_loss, encode_turns, pad
 #: Validation questions whose language loss is computed after an epoch.
 _JUDGED = 192
 _BATCH = 32
+#: The weight of the conditions that a photograph shows beside the answer to a question about it.
+_SHOWN_SHARE = 0.3
 
 
 class FusionStage:
@@ -68,7 +71,7 @@ class FusionStage:
     def loss(
         self, model: nn.Module, indices: list[int], epoch: int, generator: torch.Generator
     ) -> Tensor:
-        """Cross-entropy of the closed answers, and of the answer's words given the rows."""
+        """The head's loss, and the cross-entropy of the answer's words given the rows."""
         pairs = [self.train[i] for i in indices]
         rows, logits = self._fuse(model, pairs)
         loss = head_loss(logits, pairs)
@@ -105,7 +108,7 @@ class FusionStage:
         right = 0
         for start in range(0, len(self.closed), _BATCH):
             pairs = self.closed[start : start + _BATCH]
-            chosen = self._fuse(module, pairs)[1].argmax(dim=1).tolist()
+            chosen = self._fuse(module, pairs)[1][:, : len(ANSWERS)].argmax(dim=1).tolist()
             right += sum(ANSWERS[c] == closed_answer(p) for c, p in zip(chosen, pairs, strict=True))
         accuracy = right / max(1, len(self.closed))
         if epoch < self.head_epochs:
@@ -145,12 +148,29 @@ class QuestionTokens:
 
 
 def head_loss(logits: Tensor, pairs: list[VqaPair]) -> Tensor:
-    """Cross-entropy of the closed answers among `pairs`; 0 if there is none."""
+    """Cross-entropy of the closed answers among `pairs`, and of the conditions that the photographs
+    show where all are known; 0 if there is neither.
+
+    logits: [B, len(ANSWERS) + len(LABELS)]. A question asks about one condition; what else the
+    photograph shows makes six times as much of it, and not of the wording, to learn from.
+    """
+    loss = logits.sum() * 0
     answers = [closed_answer(p) for p in pairs]
     rows = [i for i, answer in enumerate(answers) if answer in ANSWERS]
-    if not rows:
-        return logits.sum() * 0
-    targets = [ANSWERS.index(str(answers[i])) for i in rows]
-    return functional.cross_entropy(
-        logits[rows].float(), torch.tensor(targets, device=logits.device), label_smoothing=0.05
-    )
+    if rows:
+        targets = [ANSWERS.index(str(answers[i])) for i in rows]
+        loss = loss + functional.cross_entropy(
+            logits[rows, : len(ANSWERS)].float(),
+            torch.tensor(targets, device=logits.device),
+            label_smoothing=0.05,
+        )
+    known = [i for i, pair in enumerate(pairs) if pair.complete]
+    if known:
+        shown = [[float(label in pairs[i].labels) for label in LABELS] for i in known]
+        entropy = functional.binary_cross_entropy_with_logits(
+            logits[known, len(ANSWERS) :].float(),
+            torch.tensor(shown, device=logits.device),
+            reduction="sum",
+        )
+        loss = loss + _SHOWN_SHARE * entropy / len(known)
+    return loss

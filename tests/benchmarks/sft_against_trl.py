@@ -27,11 +27,10 @@ from ophglm_core.training.sft import SftStage
 _BATCH, _LONGEST, _RANK, _ALPHA = 16, 320, 16, 32
 
 
-def plain_copy(folder: Path) -> None:
-    """Write the embedded language model as transformers keeps one that never was a GGUF."""
+def plain_copy(llm: TorchLLM, folder: Path) -> None:
+    """Write a language model that was read from a GGUF as transformers keeps one that never was."""
     from transformers import AutoModelForCausalLM
 
-    llm = TorchLLM(None, torch.device("cpu"))
     config = copy.deepcopy(llm.model.config)
     config.__dict__.pop("quantization_config", None)
     model = AutoModelForCausalLM.from_config(config)
@@ -98,7 +97,7 @@ def main() -> None:
     texts, samples = Path(sys.argv[1]), int(sys.argv[2]) if len(sys.argv) > 2 else 192
     with tempfile.TemporaryDirectory() as name:
         work = Path(name)
-        plain_copy(work / "model")
+        plain_copy(TorchLLM(None, torch.device("cpu")), work / "model")
         seconds, tokens, conversations = ours(work / "model", texts, samples, work)
         print(f"{samples} conversations, {tokens} tokens, {torch.get_num_threads()} threads")
         print(f"ophglm sft               {tokens / seconds:7.0f} tokens a second")

@@ -74,7 +74,7 @@ def test_the_bundled_module_looks_at_the_photograph(
         "--part",
         "test",
         "--limit",
-        "30",
+        "8",
         "--json",
     )
     assert told.returncode == 0, told.stderr
@@ -93,15 +93,10 @@ def test_export_writes_the_parts_anew_and_says_how_alike_they_are(
     shutil.copytree(bundled.path, copy)
     (copy / "fusion.onnx").write_bytes(b"broken")
     result = ophglm("export", copy, "--prompts", "20", "--vqa", vqa)
-    if result.returncode == 2:
-        # On so few prompts two that lie near the border between two words miss the bound.
-        assert "the first token is the same on" in result.stderr
-        assert "the folder is as it was" in result.stderr
-        assert (copy / "fusion.onnx").read_bytes() == b"broken"
-        return
     assert result.returncode == 0, result.stderr
     assert "fused rows: differ by at most" in result.stdout
-    assert "of 20 prompts" in result.stdout
+    assert "first token: the same on 20 of 20 prompts" in result.stdout
+    assert "with the weights quantised: correlation 0.99" in result.stdout
     assert (copy / "fusion.onnx").stat().st_size > 1e6
     assert open_model(copy).manifest.fusion is not None
 
