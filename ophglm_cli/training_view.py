@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import logging
 import math
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
@@ -110,6 +112,9 @@ def run(train: Callable[[Listener], Path | None], curve: Path | None = None) -> 
     """
     from ophglm_core.training.encoder_run import Listener
 
+    # What libraries tell programmers is nothing that whoever trains can act on.
+    warnings.simplefilter("ignore", FutureWarning)
+    logging.getLogger("bitsandbytes").setLevel(logging.CRITICAL)
     with TrainingView(curve) as view:
         written = train(Listener(view.decoding, view.training, view.remark))
     if written is not None:
