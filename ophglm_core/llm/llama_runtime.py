@@ -5,6 +5,7 @@ from __future__ import annotations
 import codecs
 import ctypes
 import os
+import weakref
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -41,6 +42,8 @@ class LlamaSession:
             )
         except (ValueError, OSError, RuntimeError) as error:
             raise UsageError(f"{path} cannot be loaded by llama.cpp ({error}).") from None
+        # Freed by the interpreter's own clearing up, llama-cpp-python may complain on stderr.
+        weakref.finalize(self, self._llama.close)
         self.context = int(self._llama.n_ctx())
         self.tokens: list[int] = []
         self._rows: dict[int, np.ndarray] = {}
