@@ -74,7 +74,7 @@ def test_the_bundled_module_looks_at_the_photograph(
         "--part",
         "test",
         "--limit",
-        "8",
+        "12",
         "--json",
     )
     assert told.returncode == 0, told.stderr
