@@ -71,10 +71,11 @@ def chat(
         raise typer.BadParameter(f"use {', '.join(EVIDENCE)}", param_hint="--evidence")
     folder = open_model(model)
     gguf = resolve_llm(llm)
-    reader = _reader(folder, gguf, llm is None, evidence)
+    known = _trained_with(folder, gguf, llm is None)
+    reader = _reader(folder, gguf, known, evidence)
     # The two models load side by side: most of the wait is reading files.
     with ThreadPoolExecutor(max_workers=1) as pool:
-        loading = pool.submit(LlamaSession, gguf, adapter=_adapter(folder, gguf, llm is None))
+        loading = pool.submit(LlamaSession, gguf, adapter=_adapter(folder, known))
         findings = classify_images(folder, image)
         session = loading.result()
     # Not before: llama.cpp is kept quiet by closing stdout while it loads.
@@ -93,21 +94,28 @@ def chat(
         show_notice(prompt)
 
 
-def _adapter(folder: ModelFolder, gguf: Path, embedded: bool) -> Path | None:
+def _trained_with(folder: ModelFolder, gguf: Path, embedded: bool) -> bool:
+    """Whether the folder has parts for a language model, and this is the one."""
+    from ophglm_core.modelfolder import file_sha256
+
+    if folder.manifest.fusion is None and folder.manifest.adapter is None:
+        return False
+    return folder.belongs_to(None if embedded else file_sha256(gguf))
+
+
+def _adapter(folder: ModelFolder, known: bool) -> Path | None:
     """Return the folder's adapter, if it was trained on this language model."""
-    from ophglm_core.modelfolder import ADAPTER_GGUF, file_sha256
+    from ophglm_core.modelfolder import ADAPTER_GGUF
 
     path = folder.path / ADAPTER_GGUF
-    if folder.manifest.adapter is None or not path.is_file():
-        return None
-    return path if folder.belongs_to(None if embedded else file_sha256(gguf)) else None
+    usable = known and folder.manifest.adapter is not None and path.is_file()
+    return path if usable else None
 
 
-def _reader(folder: ModelFolder, gguf: Path, embedded: bool, evidence: str) -> Reader | None:
+def _reader(folder: ModelFolder, gguf: Path, known: bool, evidence: str) -> Reader | None:
     """Return what reads the photograph through the fusion module, if that is wanted and there."""
     from ophglm_core.errors import UsageError
     from ophglm_core.fusion.reader import Reader
-    from ophglm_core.modelfolder import file_sha256
 
     from .terminal import stderr
 
@@ -117,7 +125,7 @@ def _reader(folder: ModelFolder, gguf: Path, embedded: bool, evidence: str) -> R
         if evidence == "fusion":
             raise UsageError(f"{folder.path} has no fusion module; run ophglm train-fusion.")
         return None
-    if folder.belongs_to(None if embedded else file_sha256(gguf)):
+    if known:
         return Reader(folder, gguf)
     name = folder.manifest.llm.get("name", "another language model")
     if evidence == "fusion":

@@ -8,6 +8,7 @@ quantisation's and no fault of a runtime, so it is measured beside it and bounde
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -34,39 +35,66 @@ _CONTEXT = 512
 
 
 @dataclass
-class Parity:
-    """rows: the largest difference of a fused row's value, in units of the rows' root mean square.
-    correlations: of the next token's logits, a prompt each. same: whether the first token is the
-    same, a prompt each. quantised_correlations, quantised_same: the same of llama.cpp with the
-    quantised weights."""
+class Agreement:
+    """How alike two runtimes' logits of the next token are. correlations: a prompt each. same:
+    whether the first token is the same, a prompt each."""
 
-    rows: float = 0.0
     correlations: list[float] = field(default_factory=list)
     same: list[bool] = field(default_factory=list)
-    quantised_correlations: list[float] = field(default_factory=list)
-    quantised_same: list[bool] = field(default_factory=list)
 
-    def to_json(self) -> dict[str, float | int]:
+    def add(self, ours: np.ndarray, theirs: np.ndarray) -> None:
+        """Compare two runtimes' logits [V] of one prompt; one may have been padded at its end."""
+        size = min(len(ours), len(theirs))
+        ours, theirs = ours[:size], theirs[:size]
+        self.correlations.append(float(np.corrcoef(ours, theirs)[0, 1]))
+        self.same.append(int(ours.argmax()) == int(theirs.argmax()))
+
+    @property
+    def correlation(self) -> float:
+        """The mean of the correlations."""
+        return float(np.mean(self.correlations))
+
+    @property
+    def same_first(self) -> float:
+        """The share of prompts with the same first token."""
+        return float(np.mean(self.same))
+
+    def to_json(self) -> dict[str, float]:
         """Return the figures as plain values."""
         return {
             "prompts": len(self.same),
-            "rows": self.rows,
-            "correlation": float(np.mean(self.correlations)),
+            "correlation": self.correlation,
             "lowest_correlation": float(np.min(self.correlations)),
-            "same_first_token": float(np.mean(self.same)),
-            "quantised_correlation": float(np.mean(self.quantised_correlations)),
-            "quantised_same_first_token": float(np.mean(self.quantised_same)),
+            "same_first_token": self.same_first,
+        }
+
+
+@dataclass
+class Parity:
+    """rows: the largest difference of a fused row's value, in units of the rows' root mean square.
+    exact: with the same weights in fp32. quantised: with llama.cpp's as in use."""
+
+    rows: float = 0.0
+    exact: Agreement = field(default_factory=Agreement)
+    quantised: Agreement = field(default_factory=Agreement)
+
+    def to_json(self) -> dict[str, float]:
+        """Return the figures as plain values."""
+        return {
+            **self.exact.to_json(),
+            "rows": self.rows,
+            "quantised_correlation": self.quantised.correlation,
+            "quantised_same_first_token": self.quantised.same_first,
         }
 
     def missed(self) -> str | None:
         """Return what falls short of its bound, or None."""
-        figures = self.to_json()
-        if figures["rows"] > ROWS:
-            return f"fused rows differ by {figures['rows']:.1e}, more than {ROWS:.0e}"
-        if figures["correlation"] < CORRELATION:
-            return f"next-token logits correlate {figures['correlation']:.4f}, not {CORRELATION}"
-        if figures["same_first_token"] < SAME_FIRST:
-            return f"the first token is the same on {figures['same_first_token']:.0%} only"
+        if self.rows > ROWS:
+            return f"fused rows differ by {self.rows:.1e}, more than {ROWS:.0e}"
+        if self.exact.correlation < CORRELATION:
+            return f"next-token logits correlate {self.exact.correlation:.4f}, not {CORRELATION}"
+        if self.exact.same_first < SAME_FIRST:
+            return f"the first token is the same on {self.exact.same_first:.0%} only"
         return None
 
 
@@ -115,27 +143,16 @@ def measure_parity(
     llm: a GGUF file, or None for the embedded one; both runtimes read it.
     """
     gguf = resolve_llm(llm)
-    with unpacked(gguf) as exact:
-        return _measure(model, prompts, gguf, exact, progress)
-
-
-def _measure(
-    model: ModelFolder,
-    prompts: Sequence[tuple[tuple[str, ...], str, str]],
-    gguf: Path,
-    exact: Path,
-    progress: Callable[[int, int], None],
-) -> Parity:
     reader = TorchReader(model, TorchLLM(str(gguf), torch.device("cpu")))
     encoder = EncoderSession(model.encoder_onnx)
     text = TextEncoderSession(model.path / TEXT_ENCODER_ONNX, model.path / TOKENIZER)
     fusion = FusionSession(model.path / FUSION_ONNX)
     size, parity = model.manifest.encoder.input_size, Parity()
-    sessions = [
-        (LlamaSession(exact, _CONTEXT), parity.correlations, parity.same),
-        (LlamaSession(gguf, _CONTEXT), parity.quantised_correlations, parity.quantised_same),
-    ]
-    try:
+    with (
+        unpacked(gguf) as copy,
+        closing(LlamaSession(copy, _CONTEXT)) as exact,
+        closing(LlamaSession(gguf, _CONTEXT)) as quantised,
+    ):
         for number, (images, question, language) in enumerate(prompts, start=1):
             crops = np.stack([load_crop(Path(path), size) for path in images])
             pixels = np.ascontiguousarray(crops.transpose(0, 3, 1, 2), np.float32) / 255
@@ -145,14 +162,9 @@ def _measure(
             parity.rows = max(parity.rows, float(np.abs(expected - got).max()) / unit)
             said = messages(question, language)
             theirs = reader.next_logits(said, expected)
-            for session, correlations, same in sessions:
+            for session, agreement in ((exact, parity.exact), (quantised, parity.quantised)):
                 session.rewind(0)
                 feed_prompt(session, session.render(said, answer_next=True), got)
-                ours = session.next_logits()[: len(theirs)]
-                correlations.append(float(np.corrcoef(ours, theirs[: len(ours)])[0, 1]))
-                same.append(int(ours.argmax()) == int(theirs.argmax()))
+                agreement.add(session.next_logits(), theirs)
             progress(number, len(prompts))
-    finally:
-        for session, _, _ in sessions:
-            session.close()
     return parity

@@ -146,8 +146,10 @@ def _presence(
 def asked_about(pair: VqaPair) -> str | None:
     """Return the condition whose presence a question asks about, as a key; None if it asks about
     something else."""
+    if pair.kind != "presence":
+        return None
     asked = {key for name, key in _NAMES.items() if name in pair.question}
-    return asked.pop() if pair.kind == "presence" and len(asked) == 1 else None
+    return asked.pop() if len(asked) == 1 else None
 
 
 def balanced_accuracy(truth: Sequence[bool], said: Sequence[bool | None]) -> float:

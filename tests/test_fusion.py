@@ -23,7 +23,7 @@ from ophglm_core.llm.rows import feed_prompt
 from ophglm_core.llm.source import embedded_gguf
 from ophglm_core.llm.torch_llm import TorchLLM
 from ophglm_core.modelfolder import FUSION_ONNX, ModelFolder
-from ophglm_core.parity import Parity, measure_parity
+from ophglm_core.parity import Agreement, Parity, measure_parity
 from ophglm_core.text_encoder.bert import TextEncoder
 from ophglm_core.text_encoder.export import write_text_encoder
 from ophglm_core.text_encoder.runtime import TextEncoderSession
@@ -235,12 +235,13 @@ def test_the_bundled_module_says_the_same_in_both_runtimes(bundled: ModelFolder)
 
 
 def test_a_missed_bound_is_named() -> None:
-    good = {"rows": 1e-5, "correlations": [0.9995] * 20, "same": [True] * 20}
+    good = {"rows": 1e-5, "exact": Agreement([0.9995] * 20, [True] * 20)}
     assert Parity(**good).missed() is None
     assert "fused rows" in str(Parity(**{**good, "rows": 0.01}).missed())
-    assert "correlate" in str(Parity(**{**good, "correlations": [0.99] * 20}).missed())
-    worse = [True] * 18 + [False] * 2
-    assert "first token" in str(Parity(**{**good, "same": worse}).missed())
+    far = Agreement([0.99] * 20, [True] * 20)
+    assert "correlate" in str(Parity(**{**good, "exact": far}).missed())
+    worse = Agreement([0.9995] * 20, [True] * 18 + [False] * 2)
+    assert "first token" in str(Parity(**{**good, "exact": worse}).missed())
 
 
 def test_the_bundled_module_fits_in_its_size(bundled: ModelFolder) -> None:

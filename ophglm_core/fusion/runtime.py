@@ -12,7 +12,7 @@ from ..encoder.onnx_runtime import load_session
 
 @dataclass(frozen=True)
 class Fused:
-    """rows [K, H] for the language model and logits [A] of the closed answers, float32."""
+    """rows [K, H] for the language model and logits of its head (see network.Fusion), float32."""
 
     rows: np.ndarray
     logits: np.ndarray

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import torch
 
 from ..llm.adapter import load_adapter, write_gguf, write_peft
@@ -22,6 +22,7 @@ from ..modelfolder import (
     open_model,
     written_folder,
 )
+from ..parity import Agreement
 from ..prompts import system_prompt
 
 if TYPE_CHECKING:
@@ -68,39 +69,28 @@ def adapter_parity(folder: Path, name: str | None) -> dict[str, float]:
     them, as the correlation of llama.cpp's logits with and without.
     """
     gguf = resolve_llm(name)
-    with unpacked(gguf) as exact:
-        return _adapter_parity(folder, gguf, exact)
-
-
-def _adapter_parity(folder: Path, gguf: Path, exact: Path) -> dict[str, float]:
     # Read anew: what was trained may be in bfloat16, and what was written is rounded to fp16.
     llm = TorchLLM(str(gguf), torch.device("cpu"))
     llm.model = load_adapter(llm.model, folder / PEFT_FOLDER)
-    sessions = [LlamaSession(exact, 512, folder / ADAPTER_GGUF), LlamaSession(exact, 512)]
-    correlations, same, moved = [], [], []
-    for question in _ASKED:
-        said = [
-            {"role": "system", "content": system_prompt()},
-            {"role": "user", "content": question},
-        ]
-        prompt = llm.render(said, answer_next=True)
-        ids = torch.tensor([llm.tokenize(prompt)], device=llm.device)
-        states = llm.hidden(llm.embed(ids), torch.ones_like(ids))
-        theirs = llm.logits(states[0, -1]).float().cpu().numpy()
-        ours = []
-        for session in sessions:
-            session.rewind(0)
-            session.feed(prompt)
-            ours.append(session.next_logits()[: len(theirs)])
-        correlations.append(np.corrcoef(ours[0], theirs)[0, 1])
-        moved.append(np.corrcoef(ours[0], ours[1])[0, 1])
-        same.append(ours[0].argmax() == theirs.argmax())
-    for session in sessions:
-        session.close()
-    return {
-        "prompts": len(_ASKED),
-        "correlation": float(np.mean(correlations)),
-        "lowest_correlation": float(np.min(correlations)),
-        "same_first_token": float(np.mean(same)),
-        "with_and_without": float(np.mean(moved)),
-    }
+    alike, moved = Agreement(), Agreement()
+    with (
+        unpacked(gguf) as copy,
+        closing(LlamaSession(copy, 512, folder / ADAPTER_GGUF)) as adapted,
+        closing(LlamaSession(copy, 512)) as plain,
+    ):
+        for question in _ASKED:
+            said = [
+                {"role": "system", "content": system_prompt()},
+                {"role": "user", "content": question},
+            ]
+            prompt = llm.render(said, answer_next=True)
+            ids = torch.tensor([llm.tokenize(prompt)], device=llm.device)
+            states = llm.hidden(llm.embed(ids), torch.ones_like(ids))
+            theirs = llm.logits(states[0, -1]).float().cpu().numpy()
+            for session in (adapted, plain):
+                session.rewind(0)
+                session.feed(prompt)
+            ours = adapted.next_logits()
+            alike.add(ours, theirs)
+            moved.add(ours, plain.next_logits())
+    return {**alike.to_json(), "with_and_without": moved.correlation}
