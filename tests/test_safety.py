@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import time
+
 import pytest
 
 from ophglm_core.safety import Guard, named_conditions, red_flags
@@ -62,6 +64,14 @@ def test_red_flags_send_to_care_at_once(question: str) -> None:
 )
 def test_ordinary_questions_raise_no_alarm(question: str) -> None:
     assert red_flags(question) is None
+
+
+def test_pages_of_text_are_read_in_no_time_and_to_their_end() -> None:
+    pages = "Is there more to say of the eye? " * 900
+    began = time.monotonic()
+    assert red_flags(pages) is None
+    assert red_flags(pages + "It is red and it hurts.") is not None
+    assert time.monotonic() - began < 5
 
 
 def test_chemical_splash_is_told_to_rinse_first() -> None:
