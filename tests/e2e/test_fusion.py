@@ -21,7 +21,7 @@ def test_questions_training_and_what_it_leaves_alone(
     shutil.copytree(bundled.path, start)
     assert ophglm("build-vqa", few, "--out", vqa).returncode == 0
     before = {p.name: file_sha256(p) for p in start.iterdir() if p.is_file()}
-    options = ["--epochs", "1", "--head-epochs", "1", "--samples", "32", "--batch", "16"]
+    options = ["--epochs", "1", "--head-epochs", "1", "--samples", "16", "--batch", "8"]
     trained = ophglm("train-fusion", start, vqa, "--out", out, "--fusion", "mlp", *options)
     assert trained.returncode == 0, trained.stderr
     assert trained.stdout.strip() == str(out)
@@ -92,10 +92,10 @@ def test_export_writes_the_parts_anew_and_says_how_alike_they_are(
     vqa.write_text("\n".join(english))
     shutil.copytree(bundled.path, copy)
     (copy / "fusion.onnx").write_bytes(b"broken")
-    result = ophglm("export", copy, "--prompts", "20", "--vqa", vqa)
+    result = ophglm("export", copy, "--prompts", "5", "--vqa", vqa)
     assert result.returncode == 0, result.stderr
     assert "fused rows: differ by at most" in result.stdout
-    assert "first token: the same on 20 of 20 prompts" in result.stdout
+    assert "first token: the same on 5 of 5 prompts" in result.stdout
     assert "with the weights quantised: correlation 0.99" in result.stdout
     assert (copy / "fusion.onnx").stat().st_size > 1e6
     assert open_model(copy).manifest.fusion is not None

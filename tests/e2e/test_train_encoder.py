@@ -23,12 +23,21 @@ from .conftest import OPHGLM, Run
 
 @pytest.fixture
 def three_hundred(odir: Path, tmp_path: Path) -> Path:
-    """300 of the real photographs, all conditions among them."""
+    return some(300, odir, tmp_path)
+
+
+@pytest.fixture
+def a_hundred(odir: Path, tmp_path: Path) -> Path:
+    return some(100, odir, tmp_path)
+
+
+def some(count: int, odir: Path, tmp_path: Path) -> Path:
+    """That many of the real photographs, all conditions among them."""
     with (odir / "labels.csv").open(encoding="utf-8-sig", newline="") as stream:
         rows = list(csv.DictReader(stream))
     rare = [r for r in rows if "1" in (r["amd"], r["glaucoma"], r["myopia"], r["cataract"])]
-    chosen = (rare[::6] + rows)[:300]
-    data = tmp_path / "three hundred"
+    chosen = (rare[::6][: count // 2] + rows)[:count]
+    data = tmp_path / f"{count} photographs"
     (data / "images").mkdir(parents=True)
     for row in chosen:
         link = data / "images" / row["image"]
@@ -136,15 +145,15 @@ def test_data_that_cannot_be_trained_on(ophglm: Run, tmp_path: Path) -> None:
 
 
 def test_learning_from_a_teacher_and_going_on_from_a_model(
-    ophglm: Run, three_hundred: Path, bundled: ModelFolder, tmp_path: Path
+    ophglm: Run, a_hundred: Path, bundled: ModelFolder, tmp_path: Path
 ) -> None:
-    common = ["train-encoder", three_hundred, "--size", "64", "--epochs", "1"]
+    common = ["train-encoder", a_hundred, "--size", "64", "--epochs", "1"]
     student = tmp_path / "student"
     result = ophglm(*common, "--out", student, "--teacher", bundled.path)
     assert result.returncode == 0, result.stderr
     training = json.loads((student / "ophglm.json").read_text())["training"]
     assert training["teacher"] == bundled.path.name
-    check_model(student, three_hundred / "images")
+    check_model(student, a_hundred / "images")
     architecture = bundled.manifest.encoder.architecture
     further = tmp_path / "further"
     options = ["--from", bundled.path, "--learning-rate", "0", "--precision", "no"]
