@@ -4,8 +4,8 @@
 
 TEXTS: what `ophglm build-instructions` wrote. Both train a LoRA of rank 16 on all linear layers of
 the embedded language model, dequantised, in batches of 16 for one epoch, without photographs, with
-bf16 autocast and the loss on the assistant's words. TRL runs as it comes and with batches of like
-length, as ours has them.
+the loss on the assistant's words, in the precision that `ophglm sft` takes on this machine. TRL
+runs as it comes and with batches of like length, as ours has them.
 """
 
 from __future__ import annotations
@@ -39,10 +39,12 @@ def plain_copy(llm: TorchLLM, folder: Path) -> None:
     llm.tokenizer.save_pretrained(str(folder))
 
 
-def ours(model: Path, texts: Path, samples: int, work: Path) -> tuple[float, int, list]:
-    """Return seconds, tokens that are no padding, and the conversations that were trained on."""
-    accelerator = make_accelerator("bf16")
-    llm = TorchLLM(str(model), accelerator.device, half=True)
+def ours(model: Path, texts: Path, samples: int, work: Path) -> tuple[float, int, list, bool]:
+    """Return seconds, tokens that are no padding, the conversations that were trained on, and
+    whether it was in bf16."""
+    accelerator = make_accelerator("auto")
+    half = accelerator.mixed_precision == "bf16"
+    llm = TorchLLM(str(model), accelerator.device, half=half)
     llm.model = add_adapter(llm.model, _RANK, _ALPHA)
     llm.model.train()
     train = read_instructions(texts)
@@ -54,10 +56,11 @@ def ours(model: Path, texts: Path, samples: int, work: Path) -> tuple[float, int
     trainer._save = lambda: None  # TRL saves nothing either
     began = time.monotonic()
     trainer.run()
-    return time.monotonic() - began, stage.tokens, [s.messages for s in stage.epoch_samples(0)]
+    seconds = time.monotonic() - began
+    return seconds, stage.tokens, [s.messages for s in stage.epoch_samples(0)], half
 
 
-def theirs(model: Path, conversations: list, work: Path, sampling: str) -> float:
+def theirs(model: Path, conversations: list, work: Path, sampling: str, half: bool) -> float:
     """Return the seconds of TRL's training loop."""
     from datasets import Dataset
     from peft import LoraConfig
@@ -82,7 +85,7 @@ def theirs(model: Path, conversations: list, work: Path, sampling: str) -> float
             max_length=_LONGEST,
             train_sampling_strategy=sampling,
             gradient_checkpointing=False,
-            bf16=True,
+            bf16=half,
             use_cpu=True,
             save_strategy="no",
             report_to="none",
@@ -98,11 +101,12 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as name:
         work = Path(name)
         plain_copy(TorchLLM(None, torch.device("cpu")), work / "model")
-        seconds, tokens, conversations = ours(work / "model", texts, samples, work)
-        print(f"{samples} conversations, {tokens} tokens, {torch.get_num_threads()} threads")
+        seconds, tokens, conversations, half = ours(work / "model", texts, samples, work)
+        precision, threads = "bf16" if half else "fp32", torch.get_num_threads()
+        print(f"{samples} conversations, {tokens} tokens, {precision}, {threads} threads")
         print(f"ophglm sft               {tokens / seconds:7.0f} tokens a second")
         for sampling in ("random", "group_by_length"):
-            seconds = theirs(work / "model", conversations, work / "trl", sampling)
+            seconds = theirs(work / "model", conversations, work / "trl", sampling, half)
             print(f"TRL, {sampling:<19} {tokens / seconds:7.0f} tokens a second")
 
 
