@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -100,17 +101,23 @@ def _resumable(out: Path | None) -> Iterator[None]:
 
 
 def _write_heatmaps(findings: Findings, folder: Path, roots: list[Path]) -> None:
-    """Write the overlays of one photograph, in the sub-folders that it lies in."""
+    """Write the overlays of one photograph, in the sub-folders that it lies in; of several folders,
+    each gets one of its own by its name."""
     from ophglm_core.errors import InputError
     from ophglm_core.heatmap import overlay
 
     image = Path(findings.image)
-    root = next((r for r in roots if r.is_dir() and image.is_relative_to(r)), image.parent)
-    place = folder / image.parent.relative_to(root)
+    folders = [root for root in roots if root.is_dir()]
+    root = next((r for r in folders if image.is_relative_to(r)), image.parent)
+    own = root.resolve().name if len(folders) > 1 and root in folders else ""
+    place = folder / own / image.parent.relative_to(root)
     for label in findings.diseases:
+        # The whole name with its ending: a.jpg and a.png may lie side by side.
+        target = place / f"{image.name}.{label}.jpg"
+        partial = place / f".{target.name}.part"
         try:
             place.mkdir(parents=True, exist_ok=True)
-            # The whole name with its ending: a.jpg and a.png may lie side by side.
-            overlay(findings, label).save(place / f"{image.name}.{label}.jpg", quality=88)
+            overlay(findings, label).save(partial, "JPEG", quality=88)
+            os.replace(partial, target)
         except OSError as error:
             raise InputError(f"{place} cannot be written ({error.strerror}).") from None

@@ -4,6 +4,7 @@ import csv
 import io
 import json
 import re
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -120,3 +121,9 @@ def test_heatmaps_are_written_beside_their_folders(
     assert {p.name for p in (maps / "sub").iterdir()} == expected
     with Image.open(maps / "sub" / min(expected)) as picture:
         assert picture.size == (512, 512)
+    other = tmp_path / "other"
+    shutil.copytree(folder, other, symlinks=True)  # the same names again, and none is lost
+    both = tmp_path / "both"
+    assert ophglm("classify", folder, other, "--heatmaps", both).returncode == 0
+    for name in ("pictures", "other"):
+        assert {p.name for p in (both / name / "sub").iterdir()} == expected
