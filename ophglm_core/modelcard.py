@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import Any
 
@@ -218,7 +219,8 @@ def _adapter(manifest: Manifest) -> str:
         f"{training['seconds'] / 60:.0f} min, {training['tokens_per_second']} tokens a second, "
         f"{training['memory_gib']} GiB.",
         f"- Held-out texts: loss a token {training['held_out_loss_before']:.3f} before, "
-        f"{best['held_out_loss']:.3f} after (perplexity {best['perplexity']:.2f}).",
+        f"{best['held_out_loss']:.3f} after (perplexity "
+        f"{math.exp(training['held_out_loss_before']):.2f} and {best['perplexity']:.2f}).",
     ]
     parity = adapter.get("parity")
     if parity:
