@@ -13,6 +13,8 @@ from ophglm_core.images import sample_path
 from ophglm_core.llm.torch_llm import TorchLLM
 from ophglm_core.modelfolder import ModelFolder, open_model
 
+from .benchmarks.sft_against_trl import plain_copy
+
 SHARED = Path(__file__).resolve().parents[2] / "shared" / "data"
 
 
@@ -44,6 +46,14 @@ def llm() -> TorchLLM:
     """The embedded language model, read once: that takes longer than most tests. For all to use and
     none to change."""
     return TorchLLM(None, torch.device("cpu"))
+
+
+@pytest.fixture(scope="session")
+def plain(llm: TorchLLM, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The same model as a folder in Hugging Face's form, dequantised: read in a second."""
+    folder = tmp_path_factory.mktemp("plain")
+    plain_copy(llm, folder)
+    return folder
 
 
 def draw_fundus(size: tuple[int, int] = (400, 300), seed: int = 0) -> Image.Image:

@@ -67,7 +67,8 @@ def test_imagenet_weights_come_from_the_package_and_fit(tmp_path: Path) -> None:
 
 
 def test_no_weights_anywhere_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    # The variable of this name is read at import; online it would try again for a minute.
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
     with pytest.raises(UsageError, match=r"No ImageNet weights of convnext_atto"):
         load_imagenet_weights(ImageEncoder("convnext_atto"))
 

@@ -30,8 +30,6 @@ from ophglm_core.training.sft import AdapterModule, SftStage, alone, with_pictur
 from ophglm_core.training.sft_finish import adapter_parity
 from ophglm_core.training.soft_prompt import encode_turns
 
-from .benchmarks.sft_against_trl import plain_copy
-
 CPU = torch.device("cpu")
 
 
@@ -176,22 +174,21 @@ def test_what_all_samples_begin_with_is_computed_once_and_changes_nothing(llm: T
         losses.sum().backward()
         assert rows.grad is not None
         gradients.append((losses.detach(), owners, rows.grad.clone()))
-    # The 8-bit rounding of what enters a matrix makes much of a last digit that differs.
-    assert torch.allclose(gradients[0][0], gradients[1][0], atol=0.15)
+    assert torch.allclose(gradients[0][0], gradients[1][0], atol=1e-3)
     assert torch.equal(gradients[0][1], gradients[1][1])
     whole, shared = (g[2].flatten() for g in gradients)
-    assert torch.cosine_similarity(whole, shared, dim=0) > 0.98
+    assert torch.cosine_similarity(whole, shared, dim=0) > 0.9999
     assert llm._prefixes
 
 
-def test_a_frozen_model_in_bfloat16_teaches_the_same(llm: TorchLLM) -> None:
+def test_a_frozen_model_in_bfloat16_teaches_the_same(llm: TorchLLM, plain: Path) -> None:
     from ophglm_core.fusion.prompt import messages
     from ophglm_core.training.soft_prompt import pad, token_losses
 
     said = [*messages("Is it normal?"), {"role": "assistant", "content": "No sign of disease."}]
     rows, losses, gradients = torch.randn(1, 3, 576), [], []
     for half in (False, True):
-        llm = TorchLLM(None, CPU, half=True) if half else llm
+        llm = TorchLLM(str(plain), CPU, half=True) if half else llm
         assert llm.model.get_decoder().layers[0].mlp.up_proj.weight.dtype == (
             torch.bfloat16 if half else torch.float32
         )
@@ -238,7 +235,7 @@ def test_a_merged_file_says_what_model_and_adapter_say(tuned: TorchLLM, tmp_path
     assert sorted(p.name for p in tmp_path.iterdir()) == ["adapter", "adapter.gguf", "merged.gguf"]
 
 
-def test_an_adapter_on_a_language_model_in_four_bits(llm: TorchLLM, tmp_path: Path) -> None:
+def test_an_adapter_on_a_language_model_in_four_bits(llm: TorchLLM, plain: Path) -> None:
     """QLoRA, on this machine's CPU: the weights are 4-bit, and the adapter's gradient is there."""
     pytest.importorskip("bitsandbytes")
     from ophglm_core.errors import UsageError
@@ -246,8 +243,7 @@ def test_an_adapter_on_a_language_model_in_four_bits(llm: TorchLLM, tmp_path: Pa
 
     with pytest.raises(UsageError, match="quantised already"):
         TorchLLM(None, CPU, four_bit=True)
-    plain_copy(llm, tmp_path / "hf")
-    packed = TorchLLM(str(tmp_path / "hf"), CPU, four_bit=True)
+    packed = TorchLLM(str(plain), CPU, four_bit=True)
     packed.model.train()
     said = [
         {"role": "user", "content": "Is it normal?"},

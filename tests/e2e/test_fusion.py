@@ -15,7 +15,7 @@ from .conftest import Run
 
 
 def test_questions_training_and_what_it_leaves_alone(
-    ophglm: Run, few: Path, bundled: ModelFolder, tmp_path: Path
+    ophglm: Run, few: Path, bundled: ModelFolder, plain: Path, tmp_path: Path
 ) -> None:
     vqa, start, out = tmp_path / "vqa.jsonl", tmp_path / "start", tmp_path / "fused"
     shutil.copytree(bundled.path, start)
@@ -37,10 +37,10 @@ def test_questions_training_and_what_it_leaves_alone(
     assert model.manifest.fusion["training"]["history"][1]["language_loss"] > 0
     assert model.manifest.fusion["parity"]["rows"] < 1e-3
     assert not list(tmp_path.glob("*-training"))
-    # Two processes, with the same global batch, learn as one.
+    # Two processes, with the same global batch, learn as one; and the same weights in another form.
     torchrun = [str(Path(sys.executable).with_name("torchrun")), "--nproc-per-node=2"]
     two = tmp_path / "two"
-    options += ["--out", str(two), "--fusion", "mlp"]
+    options += ["--out", str(two), "--fusion", "mlp", "--llm", str(plain)]
     both = ophglm("train-fusion", start, vqa, *options, python=[*torchrun, "--master-port=29518"])
     assert both.returncode == 0, both.stderr
     told = open_model(two).manifest.fusion

@@ -30,7 +30,7 @@ def test_texts_training_and_a_conversation_with_the_adapter(
     assert counted["duplicates"] == 0
     assert ophglm("data", "validate", texts).returncode == 0
     for path in texts.glob("*.jsonl"):  # enough to train and to hold out; all would take minutes
-        path.write_text("".join(path.read_text().splitlines(keepends=True)[::8]))
+        path.write_text("".join(path.read_text().splitlines(keepends=True)[::16]))
     options = ["--epochs", "1", "--samples", "8", "--batch", "4", "--rank", "4"]
     command = ["sft", bundled.path, texts, "--photographs", few, "--out", out, *options]
     trained = ophglm(*command)
