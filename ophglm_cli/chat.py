@@ -90,8 +90,10 @@ def chat(
     elif as_json:
         typer.echo(_as_json(conversation, prompt))
     else:
-        show_answer(conversation, prompt.strip())
-        show_notice(prompt)
+        try:
+            show_answer(conversation, prompt.strip())
+        finally:  # also beneath what had been said before an error
+            show_notice(prompt)
 
 
 def _trained_with(folder: ModelFolder, gguf: Path, embedded: bool) -> bool:

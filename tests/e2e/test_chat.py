@@ -22,6 +22,14 @@ def test_prompt_gives_findings_answer_and_one_notice(ophglm: Run) -> None:
     assert result.stderr == ""
 
 
+def test_a_question_that_is_too_long_still_gets_findings_and_notice(ophglm: Run) -> None:
+    result = ophglm("chat", "--image", "sample", given="Is there more to say of the eye? " * 900)
+    assert result.returncode == 2
+    assert "too long" in result.stderr
+    assert "diabetic retinopathy" in result.stdout
+    assert result.stdout.count("not a diagnosis") == 1
+
+
 def test_prompt_on_standard_input(ophglm: Run, photographs: Path) -> None:
     result = ophglm("chat", "--image", photographs / "two.png", given="What causes glaucoma?\n")
     assert result.returncode == 0, result.stderr
