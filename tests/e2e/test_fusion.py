@@ -92,13 +92,20 @@ def test_export_writes_the_parts_anew_and_says_how_alike_they_are(
     vqa.write_text("\n".join(english))
     shutil.copytree(bundled.path, copy)
     (copy / "fusion.onnx").write_bytes(b"broken")
-    result = ophglm("export", copy, "--prompts", "5", "--vqa", vqa)
+    result = ophglm("export", copy, "--prompts", "20", "--vqa", vqa)
     assert result.returncode == 0, result.stderr
     assert "fused rows: differ by at most" in result.stdout
-    assert "first token: the same on 5 of 5 prompts" in result.stdout
+    assert "first token: the same on 20 of 20 prompts" in result.stdout
     assert "with the weights quantised: correlation 0.99" in result.stdout
     assert (copy / "fusion.onnx").stat().st_size > 1e6
-    assert open_model(copy).manifest.fusion is not None
+    fusion = open_model(copy).manifest.fusion
+    assert fusion is not None
+    figures = fusion["parity"]
+    assert figures["prompts"] == 20
+    assert figures["rows"] < 1e-3
+    assert figures["correlation"] > 0.9999
+    assert 0.99 < figures["quantised_correlation"] < figures["correlation"]
+    assert figures["quantised_same_first_token"] >= 0.85  # questions near the border
 
 
 def test_chat_tells_its_two_kinds_of_evidence_apart(ophglm: Run) -> None:
