@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -63,6 +62,7 @@ def classify(
     else:
         sink = TableSink() if format == Format.table else StreamSink(Format(format))
     failed = list(unusable)
+    folders = [path for path in paths if path.is_dir()]
     rest = [image for image in images if str(image) not in sink.done]
     with (
         sink,
@@ -74,7 +74,7 @@ def classify(
             sink.write(findings)
         for findings in classifier.classify(rest, keep_outputs=heatmaps is not None):
             if heatmaps is not None:  # before the line, so that a line means that all is there
-                _write_heatmaps(findings, heatmaps, paths)
+                _write_heatmaps(findings, heatmaps, folders)
             sink.write(findings)
             if findings.status == "error":
                 failed.append(findings)
@@ -100,24 +100,21 @@ def _resumable(out: Path | None) -> Iterator[None]:
         raise
 
 
-def _write_heatmaps(findings: Findings, folder: Path, roots: list[Path]) -> None:
+def _write_heatmaps(findings: Findings, out: Path, folders: list[Path]) -> None:
     """Write the overlays of one photograph, in the sub-folders that it lies in; of several folders,
     each gets one of its own by its name."""
     from ophglm_core.errors import InputError
+    from ophglm_core.files import written_file
     from ophglm_core.heatmap import overlay
 
     image = Path(findings.image)
-    folders = [root for root in roots if root.is_dir()]
     root = next((r for r in folders if image.is_relative_to(r)), image.parent)
     own = root.resolve().name if len(folders) > 1 and root in folders else ""
-    place = folder / own / image.parent.relative_to(root)
+    place = out / own / image.parent.relative_to(root)
     for label in findings.diseases:
         # The whole name with its ending: a.jpg and a.png may lie side by side.
-        target = place / f"{image.name}.{label}.jpg"
-        partial = place / f".{target.name}.part"
         try:
-            place.mkdir(parents=True, exist_ok=True)
-            overlay(findings, label).save(partial, "JPEG", quality=88)
-            os.replace(partial, target)
+            with written_file(place / f"{image.name}.{label}.jpg") as partial:
+                overlay(findings, label).save(partial, "JPEG", quality=88)
         except OSError as error:
             raise InputError(f"{place} cannot be written ({error.strerror}).") from None

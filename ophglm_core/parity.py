@@ -117,7 +117,6 @@ class TorchReader:
         rows, _ = self.fusion(images, text, mask.float(), torch.ones(1, len(pixels)))
         return np.asarray(rows[0].numpy())
 
-    @torch.no_grad()
     def next_logits(self, said: list[dict[str, str]], rows: np.ndarray) -> np.ndarray:
         """Return the logits [V] of the token that follows the messages."""
         before, after = self.llm.render(said, answer_next=True).split(PLACEHOLDER)
@@ -126,10 +125,7 @@ class TorchReader:
             torch.from_numpy(rows).to(self.llm.device, self.llm.model.dtype),
             self.llm.embed(torch.tensor(self.llm.tokenize(after), device=self.llm.device)),
         ]
-        embedded = torch.cat(parts)[None]
-        mask = torch.ones(embedded.shape[:2], dtype=torch.long, device=self.llm.device)
-        logits = self.llm.logits(self.llm.hidden(embedded, mask)[0, -1])
-        return np.asarray(logits.float().cpu().numpy())
+        return self.llm.next_logits(torch.cat(parts))
 
 
 def measure_parity(

@@ -13,8 +13,6 @@ from ophglm_core.images import sample_path
 from ophglm_core.llm.torch_llm import TorchLLM
 from ophglm_core.modelfolder import ModelFolder, open_model
 
-from .benchmarks.sft_against_trl import plain_copy
-
 SHARED = Path(__file__).resolve().parents[2] / "shared" / "data"
 
 
@@ -51,6 +49,8 @@ def llm() -> TorchLLM:
 @pytest.fixture(scope="session")
 def plain(llm: TorchLLM, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The same model as a folder in Hugging Face's form, dequantised: read in a second."""
+    from .benchmarks.sft_against_trl import plain_copy  # with it comes the training of stage 3
+
     folder = tmp_path_factory.mktemp("plain")
     plain_copy(llm, folder)
     return folder

@@ -7,6 +7,7 @@ from io import StringIO
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -124,6 +125,13 @@ class TorchLLM:
         """[..., H] -> logits [..., V]."""
         logits: Tensor = self.model.get_output_embeddings()(states)
         return logits
+
+    @torch.no_grad()
+    def next_logits(self, embedded: Tensor) -> np.ndarray:
+        """[T, H] -> logits [V] of the token that follows, float32."""
+        mask = torch.ones(1, len(embedded), dtype=torch.long, device=self.device)
+        logits = self.logits(self.hidden(embedded[None], mask)[0, -1])
+        return np.asarray(logits.float().cpu().numpy())
 
 
 def _four_bit(device: torch.device, half: bool) -> dict[str, Any]:

@@ -60,7 +60,6 @@ def finish(
         write_manifest(folder, manifest)
 
 
-@torch.no_grad()
 def adapter_parity(folder: Path, name: str | None) -> dict[str, float]:
     """Compare next-token logits with a folder's adapter on in both runtimes.
 
@@ -84,9 +83,8 @@ def adapter_parity(folder: Path, name: str | None) -> dict[str, float]:
                 {"role": "user", "content": question},
             ]
             prompt = llm.render(said, answer_next=True)
-            ids = torch.tensor([llm.tokenize(prompt)], device=llm.device)
-            states = llm.hidden(llm.embed(ids), torch.ones_like(ids))
-            theirs = llm.logits(states[0, -1]).float().cpu().numpy()
+            ids = torch.tensor(llm.tokenize(prompt), device=llm.device)
+            theirs = llm.next_logits(llm.embed(ids))
             for session in (adapted, plain):
                 session.rewind(0)
                 session.feed(prompt)

@@ -6,9 +6,6 @@ import sys
 from pathlib import Path
 
 from .conftest import OPHGLM
-from .test_train_encoder import three_hundred
-
-__all__ = ["three_hundred"]
 
 
 def losses(text: str) -> list[float]:

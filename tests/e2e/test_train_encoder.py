@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import csv
 import json
 import shutil
 import signal
@@ -9,7 +8,6 @@ import time
 from pathlib import Path
 
 import numpy as np
-import pytest
 import torch
 
 from ophglm_core.encoder.export import load_encoder
@@ -19,35 +17,6 @@ from ophglm_core.modelfolder import ModelFolder, open_model
 
 from ..conftest import draw_fundus
 from .conftest import OPHGLM, Run
-
-
-@pytest.fixture
-def three_hundred(odir: Path, tmp_path: Path) -> Path:
-    return some(300, odir, tmp_path)
-
-
-@pytest.fixture
-def a_hundred(odir: Path, tmp_path: Path) -> Path:
-    return some(100, odir, tmp_path)
-
-
-def some(count: int, odir: Path, tmp_path: Path) -> Path:
-    """That many of the real photographs, all conditions among them."""
-    with (odir / "labels.csv").open(encoding="utf-8-sig", newline="") as stream:
-        rows = list(csv.DictReader(stream))
-    rare = [r for r in rows if "1" in (r["amd"], r["glaucoma"], r["myopia"], r["cataract"])]
-    chosen = (rare[::6][: count // 2] + rows)[:count]
-    data = tmp_path / f"{count} photographs"
-    (data / "images").mkdir(parents=True)
-    for row in chosen:
-        link = data / "images" / row["image"]
-        if not link.exists():
-            link.symlink_to(odir / "images" / row["image"])
-    with (data / "labels.csv").open("w", encoding="utf-8", newline="") as stream:
-        writer = csv.DictWriter(stream, list(rows[0]))
-        writer.writeheader()
-        writer.writerows(chosen)
-    return data
 
 
 def test_an_epoch_killed_half_way_and_resumed(
