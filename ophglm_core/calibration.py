@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from .labels import LABELS
-from .modelfolder import Calibration
+from .conditions import LabelSet
+from .manifest import Calibration, Head
 
 #: Fewer positives or negatives than this and a label keeps the network's own probability.
 _FEWEST = 2
@@ -17,16 +17,16 @@ def sigmoid(values: np.ndarray) -> np.ndarray:
     return result
 
 
-def calibrated(logits: np.ndarray, calibration: dict[str, Calibration]) -> np.ndarray:
-    """Turn logits [N, L] into calibrated probabilities [N, L]."""
-    each = [calibration.get(label, Calibration()) for label in LABELS]
+def calibrated(logits: np.ndarray, head: Head) -> np.ndarray:
+    """Turn a head's logits [N, L] into calibrated probabilities [N, L]."""
+    each = [head.calibration_of(label) for label in head.labels]
     scale = np.array([c.scale for c in each])
     offset = np.array([c.offset for c in each])
     return sigmoid(logits * scale + offset)
 
 
-def fit(
-    logits: np.ndarray, truth: np.ndarray, operating_point: float = 0.85
+def fit_calibration(
+    logits: np.ndarray, truth: np.ndarray, labels: LabelSet, operating_point: float = 0.85
 ) -> dict[str, Calibration]:
     """Fit Platt scaling and a threshold per label on validation pictures.
 
@@ -35,7 +35,7 @@ def fit(
     Source: Platt 1999, 'Probabilistic outputs for support vector machines'.
     """
     result = {}
-    for column, label in enumerate(LABELS):
+    for column, label in enumerate(labels):
         known = ~np.isnan(truth[:, column])
         actual, score = truth[known, column].astype(int), logits[known, column]
         if min(actual.sum(), (1 - actual).sum()) < _FEWEST:

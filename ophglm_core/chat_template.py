@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from functools import cache
 from typing import Any
 
-from ..errors import UsageError
+from .errors import UsageError
+from .prompts import IMAGE_PLACEHOLDER
 
 # Used where a model carries no template.
 _CHATML = (
@@ -18,7 +19,7 @@ _CHATML = (
 def render(
     template: str | None,
     messages: list[dict[str, str]],
-    answer_next: bool,
+    add_generation_prompt: bool,
     special: Mapping[str, str | None],
 ) -> str:
     """Render messages; `special` holds bos_token and eos_token. Raises UsageError if it fails."""
@@ -26,10 +27,18 @@ def render(
 
     try:
         return _compiled(template or _CHATML).render(
-            messages=messages, add_generation_prompt=answer_next, **special
+            messages=messages, add_generation_prompt=add_generation_prompt, **special
         )
     except (TemplateError, ValueError) as error:
         raise UsageError(f"The model's chat template cannot be used ({error}).") from None
+
+
+def neutralize(text: str, special_tokens: Iterable[str]) -> str:
+    """Return a text in which no special token can be read: what is typed makes no turn mark."""
+    for token in special_tokens:
+        if token and token in text and token != IMAGE_PLACEHOLDER:
+            text = text.replace(token, f"{token[0]} {token[1:]}")
+    return text
 
 
 @cache

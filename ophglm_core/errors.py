@@ -1,4 +1,4 @@
-"""Errors that a user can mend. Each message is one sentence naming the thing and the mend."""
+"""Errors that a user can fix. Each message is one sentence naming the thing and the fix."""
 
 
 class OphglmError(Exception):

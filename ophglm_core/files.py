@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
+import shutil
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -24,7 +27,7 @@ def read_text(path: Path) -> str:
 
 
 @contextmanager
-def written_file(path: Path) -> Iterator[Path]:
+def atomic_write(path: Path) -> Iterator[Path]:
     """Give a file to write, which takes the place of `path` when the block ends without an error.
 
     Raises OSError if it cannot.
@@ -38,7 +41,38 @@ def written_file(path: Path) -> Iterator[Path]:
 def write_text(path: Path, text: str) -> None:
     """Write a text file atomically. Raises InputError if it cannot be written."""
     try:
-        with written_file(path) as partial:
+        with atomic_write(path) as partial:
             partial.write_text(text, encoding="utf-8")
     except OSError as error:
         raise InputError(f"{path} cannot be written ({error.strerror}).") from None
+
+
+@contextmanager
+def atomic_directory(target: Path) -> Iterator[Path]:
+    """Give a temporary folder beside `target` that takes its place when the block ends well.
+
+    What `target` held and the block did not write again is kept, so that a later stage adds its
+    part to the folder of an earlier one.
+    """
+    target.parent.mkdir(parents=True, exist_ok=True)
+    partial = Path(tempfile.mkdtemp(prefix=f".{target.name}-", dir=target.parent))
+    try:
+        partial.chmod(0o755)
+        if target.is_dir():
+            shutil.copytree(target, partial, dirs_exist_ok=True)
+        yield partial
+        if target.exists():
+            old = partial.with_name(partial.name + "-old")
+            os.replace(target, old)
+            os.replace(partial, target)
+            shutil.rmtree(old)
+        else:
+            os.replace(partial, target)
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+
+
+def file_sha256(path: Path) -> str:
+    """Return the SHA-256 of a file as hex."""
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()

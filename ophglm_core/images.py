@@ -6,7 +6,6 @@ import os
 import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
-from importlib import util
 from pathlib import Path
 
 import numpy as np
@@ -15,8 +14,8 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 from .errors import InputError
 
 EXTENSIONS = frozenset({".jpg", ".jpeg", ".png", ".tif", ".tiff", ".bmp", ".webp"})
-#: The name under which the retina photograph inside scikit-image's wheel can be opened.
-SAMPLE = "sample"
+#: What can be classified: a file, or a picture in memory (PIL, or uint8 [H, W, 3] or [H, W]).
+Picture = Path | Image.Image | np.ndarray
 
 # A photograph of 300 megapixels is no fundus camera's; past it Pillow's bomb check refuses.
 Image.MAX_IMAGE_PIXELS = 300_000_000
@@ -53,26 +52,33 @@ def find_images(folder: Path) -> Iterator[Path]:
                 yield Path(place, name)
 
 
-def sample_path() -> Path:
-    """Return the path of scikit-image's public-domain retina photograph.
-
-    Raises InputError if scikit-image is not installed. The package is found, not imported.
-    """
-    spec = util.find_spec("skimage")
-    for place in (spec.submodule_search_locations or []) if spec else []:
-        path = Path(place) / "data" / "retina.jpg"
-        if path.is_file():
-            return path
-    raise InputError(
-        "The sample photograph comes with scikit-image; run 'pip install scikit-image' "
-        "or name a photograph of your own."
-    )
-
-
-def open_photograph(path: Path, at_least: int | None = None) -> Image.Image:
+def open_photograph(picture: Picture, min_side: int | None = None) -> Image.Image:
     """Open a picture as RGB, upright by its EXIF orientation.
 
-    `at_least`: the smallest side in pixels that is needed; a JPEG is then decoded at a reduced
+    A picture in memory is converted. Raises InputError if an array is not uint8 [H, W, 3] or
+    [H, W].
+    """
+    if isinstance(picture, np.ndarray):
+        if picture.dtype != np.uint8 or picture.ndim not in (2, 3) or 0 in picture.shape:
+            raise InputError(
+                f"An array of {picture.dtype} {list(picture.shape)} is no photograph; give uint8 "
+                "[height, width, 3]."
+            )
+        try:
+            picture = Image.fromarray(picture)
+        except TypeError:
+            raise InputError(
+                f"An array of {list(picture.shape)} is no photograph; give [height, width, 3]."
+            ) from None
+    if isinstance(picture, Image.Image):
+        return (ImageOps.exif_transpose(picture) or picture).convert("RGB")
+    return _open_file(picture, min_side)
+
+
+def _open_file(path: Path, min_side: int | None) -> Image.Image:
+    """Open a file as RGB, upright.
+
+    min_side: the smallest side in pixels that is needed; a JPEG is then decoded at a reduced
     scale where that suffices, which makes a 12-megapixel photograph several times faster.
 
     Raises InputError, with one sentence, for a file that is missing, no picture, or broken.
@@ -81,8 +87,8 @@ def open_photograph(path: Path, at_least: int | None = None) -> Image.Image:
         # Pillow warns of damaged EXIF and TIFF tags; the picture itself decides what we say.
         with warnings.catch_warnings(), Image.open(path) as opened:
             warnings.simplefilter("ignore")
-            if at_least is not None and opened.format == "JPEG":
-                opened.draft("RGB", (at_least, at_least))
+            if min_side is not None and opened.format == "JPEG":
+                opened.draft("RGB", (min_side, min_side))
             opened.load()
             wide = opened.mode.startswith("I") or opened.mode == "F"
             image = _to_eight_bits(opened) if wide else opened
@@ -147,6 +153,6 @@ def crop_disc(image: Image.Image, size: int) -> Image.Image:
     return image.crop(box).resize((size, size), Image.Resampling.BICUBIC, reducing_gap=3.0)
 
 
-def load_crop(path: Path, size: int) -> np.ndarray:
-    """Open `path` and return its disc crop, uint8 [size, size, 3]. Raises InputError."""
-    return np.asarray(crop_disc(open_photograph(path, at_least=2 * size), size))
+def load_crop(picture: Picture, size: int) -> np.ndarray:
+    """Open a picture and return its disc crop, uint8 [size, size, 3]. Raises InputError."""
+    return np.asarray(crop_disc(open_photograph(picture, min_side=2 * size), size))

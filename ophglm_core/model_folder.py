@@ -1,4 +1,4 @@
-"""Model folders: what they hold, how they are read, written and checked.
+"""Model folders: what they hold, how they are opened, checked and written.
 
 A model folder is one assistant: `ophglm.json` (the manifest) beside its weights. Weights are
 safetensors, ONNX and GGUF, never pickle.
@@ -6,22 +6,22 @@ safetensors, ONNX and GGUF, never pickle.
 
 from __future__ import annotations
 
-import hashlib
-import json
-import os
 import shutil
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
-from typing import Any
 
+from .assets import EMBEDDED_LLM, bundled_models, resolve_llm
+from .conditions import LabelSet
 from .errors import UsageError
-from .labels import LABELS
+from .files import atomic_directory, file_sha256
+from .manifest import LanguageModelInfo, Manifest
+from .model_card import card
 
-FORMAT = 1
 MANIFEST = "ophglm.json"
+MODEL_CARD = "README.md"
 ENCODER_WEIGHTS = "encoder.safetensors"
 ENCODER_ONNX = "encoder.onnx"
 FUSION_WEIGHTS = "fusion.safetensors"
@@ -33,69 +33,20 @@ ADAPTER_GGUF = "adapter.gguf"
 DEFAULT_MODEL = "ophglm-smollm2-135m"
 
 
-@dataclass
-class EncoderInfo:
-    """What the image encoder is: `input_size` in pixels, `features` the last map's width."""
-
-    architecture: str
-    input_size: int
-    features: int
-    sha256: str = ""
-
-
-@dataclass
-class Calibration:
-    """Per label: probability = sigmoid(scale * logit + offset) (Platt scaling), and the threshold
-    on that probability from which a label counts as positive."""
-
-    scale: float = 1.0
-    offset: float = 0.0
-    threshold: float = 0.5
-
-
-@dataclass
-class Manifest:
-    """The contents of `ophglm.json`.
-
-    farthest: the encoder's distance from which a picture is no fundus photograph of the training's
-    kind; None where the gate was not fitted. fusion: the module's 'network' (its dimensions), its
-    'text_encoder' by name, its 'training' and its 'metrics'; None where a folder has none.
-    adapter: the LoRA's 'rank', 'alpha', 'training' and 'metrics', and whether it was trained with
-    'rows'; None where a folder has none.
-    """
-
-    name: str
-    encoder: EncoderInfo
-    labels: list[str] = field(default_factory=lambda: list(LABELS))
-    calibration: dict[str, Calibration] = field(default_factory=dict)
-    operating_point: float = 0.85
-    farthest: float | None = None
-    llm: dict[str, str] = field(default_factory=dict)
-    fusion: dict[str, Any] | None = None
-    adapter: dict[str, Any] | None = None
-    training: dict[str, Any] = field(default_factory=dict)
-    metrics: dict[str, Any] = field(default_factory=dict)
-    format: int = FORMAT
-
-    def to_json(self) -> str:
-        """Return the manifest as indented JSON."""
-        return json.dumps(asdict(self), indent=2, ensure_ascii=False) + "\n"
-
-    @classmethod
-    def from_json(cls, text: str) -> Manifest:
-        """Read a manifest. Raises ValueError, KeyError or TypeError if it is not one."""
-        values = json.loads(text)
-        values["encoder"] = EncoderInfo(**values["encoder"])
-        values["calibration"] = {k: Calibration(**v) for k, v in values["calibration"].items()}
-        return cls(**values)
-
-
 @dataclass(frozen=True)
 class ModelFolder:
-    """A model folder that is there and complete enough to classify."""
+    """A model folder that is there and complete enough to classify.
+
+    Example: `open_model("ophglm-convnext-atto").labels.diseases`.
+    """
 
     path: Path
     manifest: Manifest
+
+    @cached_property
+    def labels(self) -> LabelSet:
+        """The labels that its outputs stand for, in their order."""
+        return self.manifest.label_set()
 
     @property
     def encoder_onnx(self) -> Path:
@@ -112,9 +63,10 @@ class ModelFolder:
 
         llm_sha256: of its GGUF file; None is the embedded one.
         """
-        if llm_sha256 is None:
-            return "package" in self.manifest.llm
-        return self.manifest.llm.get("sha256") == llm_sha256
+        llm = self.manifest.llm
+        if llm is None:
+            return False
+        return llm.package is not None if llm_sha256 is None else llm.sha256 == llm_sha256
 
     @property
     def identity(self) -> str:
@@ -122,18 +74,11 @@ class ModelFolder:
         return f"{self.manifest.name}@{self.manifest.encoder.sha256[:8]}"
 
 
-def bundled_models() -> Path:
-    """Return the folder of the model folders that ship, in an installed or a source tree."""
-    package = Path(__file__).parent
-    installed = package / "bundled_models"
-    return installed if installed.is_dir() else package.parent / "models"
-
-
 def open_model(model: str | Path | None = None) -> ModelFolder:
     """Open a model folder: a path, or the name of one that ships; None is the default one.
 
-    Raises UsageError, with one sentence, if it is not there, lacks a part, or its manifest or
-    format cannot be read.
+    Raises UsageError, with one sentence, if it is not there, lacks a part, or its manifest, format
+    or labels are not known.
     """
     path = Path(model) if model is not None else bundled_models() / DEFAULT_MODEL
     if not path.is_dir() and model is not None and (bundled_models() / str(model)).is_dir():
@@ -145,46 +90,32 @@ def open_model(model: str | Path | None = None) -> ModelFolder:
         raise UsageError(f"{path} is not a model folder: it has no {MANIFEST}.")
     try:
         manifest = Manifest.from_json(manifest_path.read_text(encoding="utf-8"))
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, IndexError) as error:
         raise UsageError(f"{manifest_path} cannot be read ({error}).") from None
-    if manifest.format != FORMAT:
-        raise UsageError(
-            f"{path} has format {manifest.format}; this ophglm reads format {FORMAT}: "
-            "export it again or update ophglm."
-        )
-    for name in (ENCODER_ONNX, ENCODER_WEIGHTS):
+    try:
+        manifest.label_set()
+    except UsageError as error:
+        raise UsageError(f"{path} cannot be used: {error}") from None
+    needed = [ENCODER_ONNX, ENCODER_WEIGHTS]
+    if manifest.fusion is not None:
+        needed += [FUSION_WEIGHTS, FUSION_ONNX, TEXT_ENCODER_ONNX, TOKENIZER]
+    for name in needed:
         if not (path / name).is_file():
             raise UsageError(f"{path} lacks {name}; export the model again.")
-    if manifest.fusion is not None:
-        for name in (FUSION_WEIGHTS, FUSION_ONNX, TEXT_ENCODER_ONNX, TOKENIZER):
-            if not (path / name).is_file():
-                raise UsageError(f"{path} lacks {name}; export the model again.")
     return ModelFolder(path, manifest)
 
 
-@contextmanager
-def written_folder(target: Path) -> Iterator[Path]:
-    """Give a temporary folder beside `target` that takes its place when the block ends well.
+def identify_llm(name: str | None = None) -> LanguageModelInfo:
+    """Return the identity of a language model; None is the embedded one.
 
-    What `target` held and the block did not write again is kept, so that a later stage adds its
-    part to the folder of an earlier one.
+    A hub id or folder is its own identity. Raises UsageError if a GGUF file is not there.
     """
-    target.parent.mkdir(parents=True, exist_ok=True)
-    partial = Path(tempfile.mkdtemp(prefix=f".{target.name}-", dir=target.parent))
-    try:
-        partial.chmod(0o755)
-        if target.is_dir():
-            shutil.copytree(target, partial, dirs_exist_ok=True)
-        yield partial
-        if target.exists():
-            old = partial.with_name(partial.name + "-old")
-            os.replace(target, old)
-            os.replace(partial, target)
-            shutil.rmtree(old)
-        else:
-            os.replace(partial, target)
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
+    if name is not None and not name.lower().endswith(".gguf"):
+        return LanguageModelInfo(name)
+    path = resolve_llm(name)
+    short = path.name.removesuffix(".gguf").rsplit(".", 1)[0]
+    package = EMBEDDED_LLM if name is None else None
+    return LanguageModelInfo(short, path.name, file_sha256(path), package)
 
 
 def folder_to_write(model: ModelFolder, out: Path | None, held: str | None) -> Path:
@@ -200,12 +131,26 @@ def folder_to_write(model: ModelFolder, out: Path | None, held: str | None) -> P
     return target
 
 
-def copy_model(model: ModelFolder, folder: Path) -> None:
-    """Copy a model folder's files into another folder."""
-    shutil.copytree(model.path, folder, dirs_exist_ok=True)
+@contextmanager
+def write_model_folder(out: Path, base: ModelFolder | None = None) -> Iterator[Path]:
+    """Give a temporary folder that becomes the model folder `out` when the block ends well.
+
+    base: the model whose files it starts with, besides those that `out` has. The block writes
+    weights and, through `save_manifest`, the manifest.
+    """
+    with atomic_directory(out) as folder:
+        if base is not None and out.resolve() != base.path.resolve():
+            shutil.copytree(base.path, folder, dirs_exist_ok=True)
+        yield folder
 
 
-def file_sha256(path: Path) -> str:
-    """Return the SHA-256 of a file as hex."""
-    with path.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
+def save_manifest(folder: Path, manifest: Manifest) -> None:
+    """Write `ophglm.json` and the model card that describes it into a model folder."""
+    (folder / MANIFEST).write_text(manifest.to_json(), encoding="utf-8")
+    (folder / MODEL_CARD).write_text(card(manifest), encoding="utf-8")
+
+
+def save_metrics(model: ModelFolder) -> None:
+    """Write a folder's manifest, as it now is in memory, and its model card."""
+    with atomic_directory(model.path) as folder:
+        save_manifest(folder, model.manifest)

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+#: Stands for the soft tokens in a rendered prompt.
+IMAGE_PLACEHOLDER = "<image>"
 _ROLE = {
     "en": "You help eye doctors. Explain in two to four short plain sentences. "
     "Never give a diagnosis.",
     "zh": "你协助眼科医生。用两到四句简短易懂的话解释，不作诊断。",
 }
+_VQA_ROLE = {"en": "Answer from the fundus photograph.", "zh": "根据眼底照片回答。"}
 
 
-def system_prompt(seen: Iterable[str] = (), language: str = "en") -> str:
-    """Return the system message. seen: what the photographs gave, a sentence or two each."""
-    sentences = list(seen)
+def system_prompt(findings: Iterable[str] = (), language: str = "en") -> str:
+    """Return the system message. findings: what the photographs gave, a sentence or two each."""
+    sentences = list(findings)
     if not sentences:
         return _ROLE[language]
     if language == "zh":
@@ -21,9 +24,21 @@ def system_prompt(seen: Iterable[str] = (), language: str = "en") -> str:
     return f"{_ROLE[language]} A classifier read the fundus photograph: {' '.join(sentences)}"
 
 
-def ask_with_facts(question: str, facts: Iterable[str], language: str = "en") -> str:
+def prompt_with_facts(question: str, facts: Iterable[str], language: str = "en") -> str:
     """Return a question together with the statements that its explanation has to rest on."""
     if language == "zh":
         return f"{question}\n资料：{''.join(facts)}\n请用两句简短的话解释。"
-    told = " ".join(facts)
-    return f"{question}\nFacts: {told}\nExplain this in two short plain sentences."
+    return f"{question}\nFacts: {' '.join(facts)}\nExplain this in two short plain sentences."
+
+
+def vqa_messages(
+    question: str, language: str = "en", system: str | None = None
+) -> list[dict[str, str]]:
+    """Return the chat messages of one question about a photograph, with the placeholder before it.
+
+    system: what the language model is told first, or None for what it was trained with.
+    """
+    return [
+        {"role": "system", "content": system or _VQA_ROLE[language]},
+        {"role": "user", "content": IMAGE_PLACEHOLDER + question},
+    ]

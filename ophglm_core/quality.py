@@ -4,7 +4,7 @@ Rules on the disc crop that a person can check, for pictures that no encoder sho
 too dark, washed out, cut off, or without the colours of a retina. Each limit lies outside of what
 more than 99 % of ODIR-5K's photographs show. Haze and blur are not judged: a dense cataract causes
 both and must still come out as one. What these rules let pass and the encoder has not seen the like
-of is turned away by its own gate (`encoder.network.OutlierGate`).
+of is ungradable by its own gate (`networks.encoder.OodGate`).
 """
 
 from __future__ import annotations

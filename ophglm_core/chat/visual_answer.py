@@ -1,20 +1,23 @@
-"""A second reading: what the language model says when it looks at the photograph itself.
+"""What the language model reads off the photograph itself, through the fusion module.
 
 It comes by another way than the findings do, so agreement is worth saying and a difference even
-more. It is quoted as the language model's, never as a finding.
+more. It is quoted as the language model's, never as a finding, and only asked what the fusion
+module was trained on.
 """
 
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from typing import Protocol
 
 import numpy as np
 
-from .data.vqa import is_answer
-from .findings import Findings
-from .fusion.photograph import Photograph
-from .safety import named_conditions, overclaims
+from ..conditions import named_conditions
+from ..data.vqa import is_answer
+from ..findings import Findings
+from ..safety.guard import overclaims
+from .question import Question
 
 _YES_NO = re.compile(r"\W*(yes\b|no\b(?! sign)|是|否)", re.IGNORECASE)
 _COMPARED = {
@@ -27,47 +30,48 @@ _NOTHING = re.compile(r"no sign of disease|未见异常", re.IGNORECASE)
 
 
 class PhotographReader(Protocol):
-    """What a reading needs of fusion.reader.Reader."""
+    """What is needed of runtime.vqa.VqaRuntime."""
 
-    def knows(self, question: str) -> bool: ...
-    def rows(self, question: str, photographs: list[Photograph]) -> np.ndarray: ...
-    def answer(self, question: str, language: str, photographs: list[Photograph] | None) -> str: ...
+    def in_vocabulary(self, question: str) -> bool: ...
+    def soft_tokens(self, question: str, features: Sequence[np.ndarray]) -> np.ndarray: ...
+    def answer(
+        self, question: str, language: str, features: Sequence[np.ndarray] | None
+    ) -> str: ...
 
 
-class Reading:
-    """Readings of the photographs of `findings`."""
+class VisualAnswers:
+    """Answers read off the photographs of `findings`.
 
-    def __init__(self, reader: PhotographReader, findings: list[Findings]):
-        self.reader = reader
-        self._photographs = [
-            Photograph(f.image, f.features) for f in findings if f.features is not None
-        ]
+    found: the diseases that reached their threshold.
+    """
 
-    def alone(self, question: str, language: str) -> str:
+    def __init__(self, reader: PhotographReader, findings: Sequence[Findings], found: list[str]):
+        self.reader, self.found = reader, found
+        self._features = [f.features for f in findings if f.features is not None]
+
+    def alone(self, question: Question) -> str:
         """Return what the language model reads, with nothing beside it."""
-        zh = language == "zh"
-        text = self._ask(question, language)
+        zh = question.language == "zh"
+        text = self._ask(question)
         if text is None:
             if zh:
-                return "无法就此问题从照片读取答案：照片不可用、问题用词不识别，或未得到有效答案。"
+                return "无法就此问题从照片读取答案：照片不可用、问题不属于可读取的类型，或未得到有效答案。"
             return (
-                "Nothing can be read off the photograph for this question: it cannot be graded, "
-                "the text encoder does not know the words, or the answer was no answer."
+                "Nothing can be read off the photograph for this question: the photograph cannot "
+                "be graded, the question is none of the kinds that can be read off one, or the "
+                "answer was no answer."
             )
         if zh:
             return f"语言模型从照片读到：“{text}”（未与分类器核对）"
         return f"The language model reads off the photograph: “{text}” (not checked otherwise)"
 
-    def beside(self, question: str, language: str, found: list[str], asked: set[str]) -> str | None:
-        """Return the reading and whether it agrees with what was found; None if there is none.
-
-        found: the labels that reached their threshold. asked: those that the question names.
-        """
-        text = self._ask(question, language)
+    def beside_findings(self, question: Question) -> str | None:
+        """Return the answer and whether it agrees with what was found; None if there is none."""
+        text = self._ask(question)
         if text is None:
             return None
-        zh = language == "zh"
-        if named_conditions(text) - set(found) - asked:
+        zh = question.language == "zh"
+        if set(named_conditions(text)) - set(self.found) - set(question.conditions):
             # Quoted, it would name a disease that the findings do not have.
             if zh:
                 return "语言模型自行阅片的结果与分类器不一致，请由医生核对。"
@@ -75,31 +79,36 @@ class Reading:
                 "The language model's own reading of the photograph differs from the classifier's; "
                 "let a clinician compare them."
             )
-        same = _agrees(text, found, asked)
+        agrees = _agrees(text, set(self.found), set(question.conditions))
         if zh:
-            return f"语言模型未看分类结果，自行阅片回答：“{text}”{_COMPARED_ZH[same]}"
-        return f"Not told the findings, the language model answers “{text}”{_COMPARED[same]}"
+            return f"语言模型未看分类结果，自行阅片回答：“{text}”{_COMPARED_ZH[agrees]}"
+        return f"Not told the findings, the language model answers “{text}”{_COMPARED[agrees]}"
 
-    def rows(self, question: str) -> np.ndarray | None:
-        """Return the photographs' rows [K, H] for a question; None if none can be graded."""
-        return self.reader.rows(question, self._photographs) if self._photographs else None
+    def soft_tokens(self, question: str) -> np.ndarray | None:
+        """Return the photographs' soft tokens [K, H] for a question; None if none is gradable."""
+        return self.reader.soft_tokens(question, self._features) if self._features else None
 
-    def _ask(self, question: str, language: str) -> str | None:
-        if not self._photographs or not self.reader.knows(question):
+    def _ask(self, question: Question) -> str | None:
+        kind = question.vqa_kind
+        if kind is None or not self._features or (kind == "compare") != (len(self._features) > 1):
             return None
-        text = self.reader.answer(question, language, self._photographs)
+        if kind == "severity" and not set(question.conditions) & set(self.found):
+            return None
+        if not self.reader.in_vocabulary(question.text):
+            return None
+        text = self.reader.answer(question.text, question.language, self._features)
         return text if is_answer(text) and not overclaims(text) else None
 
 
-def _agrees(text: str, found: list[str], asked: set[str]) -> bool | None:
-    """Whether a reading says what was found; None if it says nothing that was looked for."""
+def _agrees(text: str, found: set[str], asked: set[str]) -> bool | None:
+    """Whether an answer says what was found; None if it says nothing that was looked for."""
     closed = _YES_NO.match(text)
     if closed:
         if not asked:
             return None
         yes = closed[1].lower() in ("yes", "是")
-        return yes == bool(asked & set(found))
+        return yes == bool(asked & found)
     if _NOTHING.search(text):
         return not found
-    named = named_conditions(text)
-    return named <= set(found) | asked if named else None
+    named = set(named_conditions(text))
+    return named <= found | asked if named else None

@@ -1,1 +1,1 @@
-"""Readers of labelled photographs and texts, and their splits."""
+"""Labelled photographs and texts: read, checked, split, and made into training sets."""

@@ -1,6 +1,6 @@
-"""Names, places, dates, links and telephone numbers of people, taken out of texts.
+"""De-identification: names, places, dates, links and telephone numbers of people are redacted.
 
-Rules and not a model: they take out too much rather than too little, and they are no guarantee.
+Rules and not a model: they redact too much rather than too little, and they are no guarantee.
 """
 
 from __future__ import annotations
@@ -45,8 +45,8 @@ _RULES: tuple[tuple[str, str], ...] = (
 )
 
 
-def take_out(text: str) -> tuple[str, int]:
-    """Return a text without traces of a person, and how many were taken out.
+def redact(text: str) -> tuple[str, int]:
+    """Return a text without traces of a person, and how many were redacted.
 
     A title stays behind where it is one's own role in the talk ('医生', 'Doctor').
     """

@@ -17,7 +17,7 @@ from typing import Any
 
 from ..errors import InputError
 from ..files import read_text
-from .identifiers import take_out
+from .deidentify import redact
 from .instructions import Instruction
 
 _FEWEST_CHARACTERS = 2
@@ -55,9 +55,9 @@ class Dialogues:
         """Return the counts as a sentence."""
         return (
             f"{self.records} records, {len(self.samples)} samples; {self.repeated} repeated turns "
-            f"of a conversation left out, {self.without_turns} records without any turn, "
+            f"of a conversation skipped, {self.without_turns} records without any turn, "
             f"{self.wordings} empty wordings of a question asked otherwise, {self.identifiers} "
-            "names, places, dates, links and numbers taken out."
+            "names, places, dates, links and numbers redacted."
         )
 
 
@@ -84,7 +84,7 @@ def read_dialogues(path: Path, keep_identifiers: bool, drop_empty_wordings: bool
 def _without_identifiers(sample: Instruction, result: Dialogues) -> Instruction:
     messages = []
     for message in sample.messages:
-        content, count = take_out(message["content"])
+        content, count = redact(message["content"])
         result.identifiers += count
         messages.append({**message, "content": content})
     return replace(sample, messages=tuple(messages))

@@ -1,4 +1,4 @@
-"""The fine-tuning set: five instruction subsets and conversations, from knowledge and from texts.
+"""The fine-tuning set: what a sample of text is, and how a set is read.
 
 The shape is that of OphGLM's FundusTuning-CN (arXiv 2306.12174). Texts are not tied to pictures:
 each carries the label it speaks of, and `pairing` brings both together as training runs.
@@ -7,21 +7,12 @@ each carries the label it speaks of, and `pairing` brings both together as train
 from __future__ import annotations
 
 import json
-import random
-import re
-from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass, replace
-from functools import cache
-from importlib import resources
 from pathlib import Path
 from typing import Any
 
-from .. import knowledge
 from ..errors import InputError
 from ..files import read_text
-from ..labels import BY_KEY, DISEASES
-from ..safety import red_flags, states_certainty
-from .identifiers import take_out
 
 SUBSETS = (
     "visual_diagnosis",
@@ -31,33 +22,6 @@ SUBSETS = (
     "prognosis_lifestyle",
     "conversations",
 )
-LANGUAGES = ("en", "zh")
-_SUBSET_OF = {
-    "visual": "visual_diagnosis",
-    "signs": "visual_diagnosis",
-    "definition": "causes_symptoms",
-    "causes": "causes_symptoms",
-    "symptoms": "causes_symptoms",
-    "examination": "diagnosis_examination",
-    "grades": "diagnosis_examination",
-    "treatment": "treatment_prevention",
-    "prevention": "treatment_prevention",
-    "urgency": "treatment_prevention",
-    "prognosis": "prognosis_lifestyle",
-    "lifestyle": "prognosis_lifestyle",
-}
-_CONDITIONS = ("normal", *DISEASES, "hypertensive", "other")
-_NAMES = {
-    "normal": ("a normal fundus", "正常眼底"),
-    "hypertensive": ("hypertensive retinopathy", "高血压性视网膜病变"),
-    "other": ("another disease of the retina", "其他视网膜疾病"),
-}
-_THIS = {"en": "this", "zh": "这种情况"}
-_FOLLOW_UPS = 3
-#: One does not ask how to prevent a normal eye.
-_NOT_ASKED = {("normal", "prevention")}
-#: No label of a photograph says this condition, so no text about a photograph does.
-_WITHOUT_PICTURES = {"hypertensive"}
 
 
 @dataclass(frozen=True)
@@ -88,230 +52,8 @@ class Instruction:
         return {**asdict(self), "messages": list(self.messages)}
 
 
-@cache
-def _wordings() -> dict[str, Any]:
-    text = (resources.files(__package__) / "instruction_wordings.json").read_text("utf-8")
-    wordings: dict[str, Any] = json.loads(text)
-    return wordings
-
-
-def build_instructions(seed: int = 0) -> list[Instruction]:
-    """Make the set from the knowledge base, in English and Chinese; the same for one seed."""
-    samples: list[Instruction] = []
-    for language in LANGUAGES:
-        draw = random.Random(f"{seed}:{language}")
-        for condition in _CONDITIONS:
-            samples += _instructions(condition, language)
-            samples += _conversations(condition, language, draw)
-        samples += _whatever_the_picture(language)
-    return samples
-
-
-def _name(condition: str, language: str) -> str:
-    if condition in _NAMES:
-        return _NAMES[condition][language == "zh"]
-    found = BY_KEY[condition]
-    return found.name_zh if language == "zh" else found.name
-
-
-def _turns(*texts: str) -> tuple[dict[str, str], ...]:
-    roles = ("user", "assistant")
-    return tuple({"role": roles[i % 2], "content": text} for i, text in enumerate(texts))
-
-
-def _joined(*texts: str, language: str) -> str:
-    return ("" if language == "zh" else " ").join(t for t in texts if t)
-
-
-def _instructions(condition: str, language: str) -> Iterator[Instruction]:
-    """Yield each statement of a condition under each wording of its question."""
-    for statement in knowledge.statements(condition):
-        wordings = _wordings().get(statement.topic)
-        if wordings is None or (condition, statement.topic) in _NOT_ASKED:
-            continue
-        facts, plain = statement.text(language), statement.plain if language == "en" else ""
-        for wording in wordings[language]:
-            for named in (False,) if condition == "normal" else (True, False):
-                name = _name(condition, language) if named else _THIS[language]
-                yield Instruction(
-                    _turns(wording.format(name=name), _joined(facts, plain, language=language)),
-                    _SUBSET_OF[statement.topic],
-                    statement.topic,
-                    condition,
-                    language,
-                    statement.source,
-                    f"{condition}/{statement.topic}/{wording}",
-                    named,
-                    facts,
-                    plain,
-                )
-    if condition in _WITHOUT_PICTURES:
-        return
-    for wording in _wordings()["visual"][language]:
-        said = visual_answer([condition], language)
-        yield Instruction(
-            _turns(wording, said),
-            "visual_diagnosis",
-            "visual",
-            condition,
-            language,
-            "labels of the photograph",
-            f"{condition}/visual/{wording}",
-            named=False,
-            facts=said,
-            plain=meaning(condition) if language == "en" else "",
-        )
-
-
-def meaning(condition: str) -> str:
-    """Return in plain English what a finding means and what follows from it."""
-    of = {s.topic: s for s in reversed(knowledge.statements(condition))}
-    return " ".join(of[topic].plain for topic in ("definition", "urgency"))
-
-
-def visual_answer(conditions: Iterable[str], language: str) -> str:
-    """Word what a photograph with these conditions shows, as a suspicion."""
-    sentences = []
-    for condition in conditions:
-        if condition in BY_KEY:
-            found = BY_KEY[condition].finding_zh if language == "zh" else BY_KEY[condition].finding
-        elif language == "zh":
-            found = "所筛查五种疾病之外的异常"
-        else:
-            found = "something other than the five conditions"
-        sentences.append(
-            f"照片可见{found}，须由医生核实。"
-            if language == "zh"
-            else f"The photograph shows {found}; a clinician has to confirm it."
-        )
-    return ("" if language == "zh" else " ").join(sentences)
-
-
-def _conversations(condition: str, language: str, draw: random.Random) -> Iterator[Instruction]:
-    """Yield conversations that begin with the picture and go on with follow-ups that refer back."""
-    if condition in _WITHOUT_PICTURES:
-        return
-    of = {s.topic: s for s in reversed(knowledge.statements(condition))}
-    asked = [
-        t
-        for t in _wordings()["follow_up"][language]
-        if t in of and (condition, t) not in _NOT_ASKED
-    ]
-    for number, opening in enumerate(_wordings()["visual"][language]):
-        turns = [opening, visual_answer([condition], language)]
-        chosen = draw.sample(asked, min(_FOLLOW_UPS, len(asked)))
-        for topic in chosen:
-            turns += [_wordings()["follow_up"][language][topic], of[topic].text(language)]
-        if number % 2:
-            certainty = knowledge.general("certainty")
-            turns += [draw.choice(_wordings()["certainty"][language]), certainty.text(language)]
-        yield Instruction(
-            _turns(*turns),
-            "conversations",
-            "follow_up",
-            condition,
-            language,
-            "; ".join(sorted({of[t].source for t in chosen})),
-            f"{condition}/conversation/{number}",
-            named=False,
-        )
-
-
-def _whatever_the_picture(language: str) -> Iterator[Instruction]:
-    """Yield red flags, questions from outside of the field, and questions for certainty."""
-    for kind in ("red_flag", "outside", "certainty"):
-        for number, question in enumerate(_wordings()[kind][language]):
-            if kind == "red_flag":
-                said, source = red_flags(question, language) or "", "safety.py"
-            else:
-                topic = "scope" if kind == "outside" else "certainty"
-                statement = knowledge.general(topic)
-                said, source = statement.text(language), statement.source
-            yield Instruction(
-                _turns(question, said),
-                "conversations",
-                kind,
-                "",
-                language,
-                source,
-                f"{kind}/{language}/{number}",
-                named=False,
-            )
-
-
-#: Only a text about the condition as such is paired with its pictures, not one about a syndrome
-#: that has it as one of many signs.
-_BY_NAME = {BY_KEY[d].name.lower(): d for d in DISEASES} | {
-    "diabetic eye problems": "dr",
-    "macular degeneration": "amd",
-}
-_MEDQUAD_TOPICS = {
-    "information": "definition",
-    "symptoms": "symptoms",
-    "causes": "causes",
-    "susceptibility": "causes",
-    "inheritance": "causes",
-    "genetic changes": "causes",
-    "frequency": "causes",
-    "exams and tests": "examination",
-    "treatment": "treatment",
-    "prevention": "prevention",
-    "outlook": "prognosis",
-}
-
-
-def read_questions(
-    path: Path, longest: int = 400, keep_identifiers: bool = False
-) -> list[Instruction]:
-    """Read a JSONL of question and answer, such as MedQuAD's eye part.
-
-    Answers are cut to their first sentences, up to `longest` characters; lists and tables, which
-    MedQuAD's answers end in, fall away. An answer that says 'you have' is paired with no picture.
-    Raises InputError, with the line, if a record has neither question nor answer.
-    """
-    samples = []
-    for number, line in enumerate(_lines(path), start=1):
-        try:
-            values = json.loads(line)
-            question, answer = values["question"].strip(), values["answer"].strip()
-        except (ValueError, TypeError, AttributeError) as error:
-            raise InputError(f"{path}, line {number} is not a JSON record ({error}).") from None
-        except KeyError as error:
-            raise InputError(f"{path}, line {number} lacks {error}.") from None
-        topic = _MEDQUAD_TOPICS.get(values.get("qtype", "information"))
-        said = first_sentences(answer, longest)
-        if not keep_identifiers:
-            question, said = take_out(question)[0], take_out(said)[0]
-        if topic is None or len(said) < 30:
-            continue
-        about = str(values.get("topic") or "").strip()
-        samples.append(
-            Instruction(
-                _turns(question, said),
-                _SUBSET_OF[topic],
-                topic,
-                "" if states_certainty(said) else _BY_NAME.get(about.lower(), ""),
-                "zh" if any("\u4e00" <= c <= "\u9fff" for c in question) else "en",
-                values.get("url") or values.get("source") or path.name,
-                f"{path.name}/{about or question}",
-            )
-        )
-    return samples
-
-
-def first_sentences(text: str, longest: int) -> str:
-    """Return the first whole sentences of a text, up to `longest` characters."""
-    said = ""
-    for sentence in re.split(r"(?<=[.!?])\s+(?=[A-Z])|(?<=[。！？])", " ".join(text.split())):
-        if sentence.endswith("?"):
-            continue  # MedQuAD repeats the question before its answer
-        if len(said) + 1 + len(sentence) > longest or not sentence.endswith((".", "!", "。", "！")):
-            break
-        said = f"{said} {sentence}".strip()
-    return said
-
-
-def _lines(path: Path) -> list[str]:
+def lines_of(path: Path) -> list[str]:
+    """Return the lines of a text file that are not blank. Raises InputError."""
     return [line for line in read_text(path).splitlines() if line.strip()]
 
 
@@ -322,7 +64,7 @@ def read_instructions(folder: Path) -> list[Instruction]:
         raise InputError(f"{folder} holds no .jsonl file; run ophglm build-instructions.")
     samples = []
     for path in files:
-        for number, line in enumerate(_lines(path), start=1):
+        for number, line in enumerate(lines_of(path), start=1):
             try:
                 values = json.loads(line)
                 messages = tuple(values["messages"])

@@ -8,19 +8,10 @@ from __future__ import annotations
 
 import re
 
-from ..labels import LABELS
+from ..conditions import CONDITIONS, NORMAL
 
-# A part of a keyword -> the label it stands for. The first that fits is taken.
-_PARTS: tuple[tuple[str, str], ...] = (
-    ("normal fundus", "normal"),
-    ("hypertensive", ""),
-    ("proliferative", "dr"),
-    ("diabetic", "dr"),
-    ("age-related macular degeneration", "amd"),
-    ("glaucoma", "glaucoma"),
-    ("myopi", "myopia"),
-    ("cataract", "cataract"),
-)
+#: What every keyword counts as that no condition of the table claims.
+_OTHER = "other"
 # Words on how the picture was taken; they say nothing of the eye.
 _QUALITY = (
     "lens dust",
@@ -35,17 +26,26 @@ def split_keywords(keywords: str) -> list[str]:
     return [part.strip() for part in re.split(r"[，,]", keywords) if part.strip()]
 
 
+def odir_labels() -> tuple[str, ...]:
+    """Return the keys of the conditions that ODIR-5K has a letter for."""
+    return tuple(c.key for c in CONDITIONS.values() if c.odir_letter)
+
+
 def labels_from_keywords(keywords: str) -> dict[str, int] | None:
-    """Return the six labels of one eye, or None if the keywords only describe the picture."""
+    """Return ODIR's labels of one eye, or None if the keywords only describe the picture."""
     parts = [p.lower() for p in split_keywords(keywords)]
     parts = [p for p in parts if p not in _QUALITY]
     if not parts:
         return None
-    found = set()
-    for part in parts:
-        label = next((label for text, label in _PARTS if text in part), "")
-        if label:
-            found.add(label)
-    if found - {"normal"} or any("normal" not in part for part in parts):
-        found.discard("normal")
-    return {key: int(key in found) for key in LABELS}
+    found = {_condition(part) for part in parts}
+    if found != {NORMAL}:
+        found.discard(NORMAL)
+    return {key: int(key in found) for key in odir_labels()}
+
+
+def _condition(keyword: str) -> str:
+    """Return the condition that a keyword in lower case stands for."""
+    for condition in CONDITIONS.values():
+        if any(part in keyword for part in condition.odir_keywords):
+            return condition.key
+    return _OTHER

@@ -11,26 +11,28 @@ from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import replace
 
+from ..conditions import CONDITIONS, NORMAL, LabelSet
 from ..findings import Findings
-from ..labels import BY_KEY, DISEASES, LABELS
-from .instructions import Instruction, meaning, visual_answer
+from ..wording import sentence_case
+from .build_instructions import meaning, visual_answer
+from .instructions import Instruction
 from .records import Record
 
 #: Conversations are drawn as often as this, instructions otherwise.
 _CONVERSATION_SHARE = 0.25
 
 
-def picture_labels(record: Record) -> tuple[str, ...]:
+def picture_labels(record: Record, labels: LabelSet) -> tuple[str, ...]:
     """Return the labels that a picture's texts must speak of: its diseases, 'normal', or 'other'.
 
-    'other' is a picture of which every label is known and none is shown.
+    'other' is a picture of which each of `labels` is known and none is shown.
     """
-    found = tuple(d for d in DISEASES if record.labels.get(d))
+    found = tuple(d for d in labels.diseases if record.labels.get(d))
     if found:
         return found
-    if record.labels.get("normal"):
-        return ("normal",)
-    return ("other",) if record.complete else ()
+    if record.labels.get(NORMAL):
+        return (NORMAL,)
+    return ("other",) if record.is_complete(labels) else ()
 
 
 class Pairing:
@@ -56,19 +58,19 @@ class Pairing:
 
         With several labels the question asks for none by name, and the answer speaks of each.
         """
-        draw = random.Random(f"{self.seed}:{epoch}:{number}:{language}")
+        rng = random.Random(f"{self.seed}:{epoch}:{number}:{language}")
         if not labels:
             return None
-        conversations = draw.random() < _CONVERSATION_SHARE
-        if conversations and draw.random() < 0.3 and self._anything[language]:
-            return draw.choice(self._anything[language])
+        conversations = rng.random() < _CONVERSATION_SHARE
+        if conversations and rng.random() < 0.3 and self._anything[language]:
+            return rng.choice(self._anything[language])
         if len(labels) > 1:
-            return self._several(labels, language, draw)
+            return self._several(labels, language, rng)
         pool = (self._conversations if conversations else self._single)[labels[0], language]
-        return draw.choice(pool) if pool else None
+        return rng.choice(pool) if pool else None
 
     def _several(
-        self, labels: tuple[str, ...], language: str, draw: random.Random
+        self, labels: tuple[str, ...], language: str, rng: random.Random
     ) -> Instruction | None:
         pools = [
             [t for t in self._single[label, language] if not t.named and t.facts]
@@ -78,8 +80,8 @@ class Pairing:
         shared = sorted(set.intersection(*topics))
         if not shared:
             return None
-        topic = draw.choice(shared)
-        first, *rest = (draw.choice([t for t in pool if t.topic == topic]) for pool in pools)
+        topic = rng.choice(shared)
+        first, *rest = (rng.choice([t for t in pool if t.topic == topic]) for pool in pools)
         texts = [first, *rest]
         space = "" if language == "zh" else " "
         if topic == "visual":
@@ -102,18 +104,18 @@ class Pairing:
 
 
 def _about(text: Instruction) -> str:
-    condition = BY_KEY.get(text.label)
-    if condition is None or condition.key == "normal":
+    condition = CONDITIONS.get(text.label)
+    if condition is None or condition.key == NORMAL:
         return text.facts
     if text.language == "zh":
         return f"{condition.name_zh}：{text.facts}"
-    return f"{condition.name[:1].upper()}{condition.name[1:]}: {text.facts}"
+    return f"{sentence_case(condition.name)}: {text.facts}"
 
 
-def drawn_findings(image: str, labels: tuple[str, ...], draw: random.Random) -> Findings:
+def drawn_findings(labels: Sequence[str], label_set: LabelSet, rng: random.Random) -> Findings:
     """Return findings such as the classifier would give of a picture with these labels."""
-    probabilities = {label: draw.uniform(0.01, 0.2) for label in LABELS}
-    shown = [label for label in labels if label in LABELS]
+    probabilities = {label: rng.uniform(0.01, 0.2) for label in label_set}
+    shown = [label for label in labels if label in label_set]
     for label in shown:
-        probabilities[label] = draw.uniform(0.5, 0.98)
-    return Findings(image, "ok", "", probabilities, shown)
+        probabilities[label] = rng.uniform(0.5, 0.98)
+    return Findings("", "ok", "", probabilities, shown)

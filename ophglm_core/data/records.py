@@ -3,38 +3,44 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 
+from ..conditions import CONDITIONS, DEFAULT_LABELS, NORMAL, LabelSet, canonical, normalized
 from ..errors import InputError
 from ..images import find_images
-from ..labels import CONDITIONS, LABELS, canonical
-from .keywords import labels_from_keywords
+from .keywords import labels_from_keywords, odir_labels
+
+#: Columns of labels.csv that are no labels.
+_NOT_LABELS = frozenset({"image", "patient", "eye", "age", "sex", "quality", "keywords", "source"})
+_EXTRA = ("age", "sex", "quality")
 
 
 @dataclass(frozen=True)
 class Record:
     """One photograph and what is known of it.
 
-    `labels` maps each of the six labels to 0 or 1; a label that is absent is unknown (a set that
-    files each picture under one disease does not say that no other is there).
+    labels: maps labels to 0 or 1; one that is absent is unknown (a set that files each picture
+    under one disease does not say that no other is there). declared: the labels that the whole set
+    speaks of. laterality: 'left', 'right' or None. extra: age, sex and quality, where they are
+    given.
     """
 
     image: Path
     patient: str
     labels: dict[str, int]
-    eye: str | None = None
+    laterality: str | None = None
     keywords: str | None = None
     source: str = ""
     extra: dict[str, str] = field(default_factory=dict, compare=False)
+    declared: tuple[str, ...] = ()
 
-    @property
-    def complete(self) -> bool:
-        """Whether every label is known."""
-        return len(self.labels) == len(LABELS)
+    def is_complete(self, labels: Iterable[str]) -> bool:
+        """Whether each of these labels is known."""
+        return all(label in self.labels for label in labels)
 
 
 def read_records(data: Path) -> list[Record]:
@@ -61,6 +67,30 @@ def read_records(data: Path) -> list[Record]:
     return records
 
 
+def choose_labels(records: Sequence[Record], wanted: Sequence[str] = ()) -> LabelSet:
+    """Return the labels to learn from these records.
+
+    wanted: the keys, aliases or columns that were asked for. Without them it is DEFAULT_LABELS
+    where the sets speak of all of these, else all labels that the sets speak of: those of the table
+    first. Raises InputError if a wanted label is in no set.
+    """
+    declared = list(dict.fromkeys(label for r in records for label in r.declared))
+    if wanted:
+        chosen = [canonical(name) or normalized(name) for name in wanted]
+        missing = [label for label in chosen if label not in declared]
+        if missing:
+            raise InputError(
+                f"No photograph is labelled {', '.join(missing)} (the labels are: "
+                f"{', '.join(declared)})."
+            )
+    elif set(DEFAULT_LABELS) <= set(declared):
+        chosen = list(DEFAULT_LABELS)
+    else:
+        chosen = [key for key in CONDITIONS if key in declared]
+        chosen += [label for label in declared if label not in CONDITIONS]
+    return LabelSet.of(chosen, own=[label for label in chosen if label not in CONDITIONS])
+
+
 def _read_folder(folder: Path) -> list[Record]:
     for name in ("labels.csv", "full_df.csv"):
         if (folder / name).is_file():
@@ -75,77 +105,131 @@ def _read_folder(folder: Path) -> list[Record]:
 
 
 def _read_class_folders(folder: Path) -> list[Record]:
-    records = []
-    classes = {p: canonical(p.name) for p in sorted(folder.iterdir()) if p.is_dir()}
-    known = {p: label for p, label in classes.items() if label is not None}
-    if not known:
+    found = {p: list(find_images(p)) for p in sorted(folder.iterdir()) if p.is_dir()}
+    classes = {p: canonical(p.name) or normalized(p.name) for p, images in found.items() if images}
+    if not classes:
         raise InputError(
-            f"{folder} has neither a labels.csv nor ODIR-5K's table nor folders named for "
-            f"conditions ({', '.join(LABELS)})."
+            f"{folder} has neither a labels.csv nor ODIR-5K's table nor folders of photographs "
+            f"named for conditions ({', '.join(CONDITIONS)})."
         )
-    for place, label in known.items():
-        for image in find_images(place):
-            labels = _single(label)
-            records.append(Record(image, f"{label}/{image.stem}", labels, source=folder.name))
-    return records
+    declared = tuple(dict.fromkeys(classes.values()))
+    return [
+        Record(
+            image,
+            f"{label}/{image.stem}",
+            _single_label(label),
+            source=folder.name,
+            declared=declared,
+        )
+        for place, label in classes.items()
+        for image in found[place]
+    ]
 
 
-def _single(label: str) -> dict[str, int]:
-    """Labels of a picture filed under one class: normal excludes all, a disease excludes normal."""
-    if label == "normal":
-        return {key: int(key == "normal") for key in LABELS}
-    return {"normal": 0, label: 1}
+def _single_label(label: str) -> dict[str, int]:
+    """Labels of a picture filed under one class: normal excludes all known conditions, one of them
+    excludes normal. What a class that the table does not know excludes is not known."""
+    if label == NORMAL:
+        return {key: int(key == NORMAL) for key in CONDITIONS}
+    return {NORMAL: 0, label: 1} if label in CONDITIONS else {label: 1}
 
 
 def _read_csv(path: Path) -> list[Record]:
-    with path.open(encoding="utf-8-sig", newline="") as stream:
-        reader = csv.DictReader(stream)
-        columns = list(reader.fieldnames or [])
-        rows = list(reader)
+    try:
+        with path.open(encoding="utf-8-sig", newline="") as stream:
+            reader = csv.DictReader(stream)
+            columns = list(reader.fieldnames or [])
+            rows = list(reader)
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"{path} cannot be read as a table in UTF-8 ({error}).") from None
     if "Left-Fundus" in columns:  # ODIR-5K's full_df.csv
         return _read_full_df(path, rows)
     if "image" not in columns:
         raise InputError(f"{path} has no column 'image' (columns: {', '.join(columns) or 'none'}).")
+    if "label" in columns:
+        return _read_single_labels(path, rows)
+    return _read_label_columns(path, columns, rows)
+
+
+def _read_single_labels(path: Path, rows: list[dict[str, str]]) -> list[Record]:
     find = _finder(path.parent)
-    records: list[Record] = []
-    if "label" in columns and not any(key in columns for key in LABELS):
-        for row in rows:
-            label, image = canonical(row["label"]), find(row["image"])
-            if label is not None and image is not None:
-                patient = row.get("patient") or image.stem
-                records.append(
-                    Record(image, patient, _single(label), _eye(row), source=path.parent.name)
+    labels = [canonical(row["label"] or "") or normalized(row["label"] or "") for row in rows]
+    declared = tuple(dict.fromkeys(label for label in labels if label))
+    records = []
+    for row, label in zip(rows, labels, strict=True):
+        image = find(row["image"])
+        if label and image is not None:
+            records.append(
+                Record(
+                    image,
+                    row.get("patient") or image.stem,
+                    _single_label(label),
+                    _laterality(row),
+                    source=path.parent.name,
+                    declared=declared,
                 )
-        return records
-    missing = [key for key in LABELS if key not in columns]
-    if missing:
-        raise InputError(f"{path} lacks the columns {', '.join(missing)}.")
+            )
+    return records
+
+
+def _read_label_columns(path: Path, columns: list[str], rows: list[dict[str, str]]) -> list[Record]:
+    """Read a table with a column of 0, 1 or nothing for each label."""
+    keys = _label_columns(columns, rows)
+    if not keys:
+        raise InputError(
+            f"{path} has no column of labels: name columns for conditions ({', '.join(CONDITIONS)} "
+            "or your own) and fill them with 0, 1 or nothing."
+        )
+    find, declared = _finder(path.parent), tuple(dict.fromkeys(keys.values()))
+    records = []
     for number, row in enumerate(rows, start=2):
         image = find(row["image"])
         if image is None:
             continue
         labels = {}
-        for key in LABELS:
-            text = (row[key] or "").strip()
-            if text in {"0", "1", "0.0", "1.0"}:
-                labels[key] = int(float(text))
+        for column, key in keys.items():
+            text = (row[column] or "").strip()
+            if text in _VALUES:
+                labels[key] = _VALUES[text]
             elif text:
-                raise InputError(f"{path}, line {number}: column {key} says '{text}', not 0 or 1.")
+                raise InputError(
+                    f"{path}, line {number}: column {column} says '{text}', not 0 or 1."
+                )
         records.append(
             Record(
                 image,
                 row.get("patient") or image.stem,
                 labels,
-                _eye(row),
+                _laterality(row),
                 row.get("keywords") or None,
                 path.parent.name,
-                {k: row[k] for k in ("age", "sex", "quality") if row.get(k)},
+                {k: row[k] for k in _EXTRA if row.get(k)},
+                declared,
             )
         )
     return records
 
 
-def _eye(row: dict[str, str]) -> str | None:
+_VALUES = {"0": 0, "1": 1, "0.0": 0, "1.0": 1}
+
+
+def _label_columns(columns: list[str], rows: list[dict[str, str]]) -> dict[str, str]:
+    """Return the columns that hold labels, with the key of each.
+
+    A column that is named for a condition is one; another one is if it holds 0, 1 and blanks only.
+    """
+    keys = {}
+    for column in columns:
+        if not column or normalized(column) in _NOT_LABELS:
+            continue
+        known = canonical(column)
+        values = {(row[column] or "").strip() for row in rows}
+        if known is not None or (values - {""} <= set(_VALUES) and values - {""}):
+            keys[column] = known or normalized(column)
+    return keys
+
+
+def _laterality(row: dict[str, str]) -> str | None:
     eye = (row.get("eye") or "").strip().lower()
     return {"left": "left", "l": "left", "right": "right", "r": "right"}.get(eye)
 
@@ -193,12 +277,11 @@ def _odir_records(path: Path, eyes: Iterable[tuple[dict[str, str], str, str, str
         image, labels = find(name), labels_from_keywords(keywords)
         if image is None or labels is None:
             continue
-        extra = {
-            "age": row.get("Patient Age", ""),
-            "sex": row.get("Patient Sex", ""),
-        }
+        extra = {"age": row.get("Patient Age", ""), "sex": row.get("Patient Sex", "")}
         patient = row.get("ID") or image.stem.split("_")[0]
-        records.append(Record(image, patient, labels, eye, keywords, path.parent.name, extra))
+        records.append(
+            Record(image, patient, labels, eye, keywords, path.parent.name, extra, odir_labels())
+        )
     return records
 
 
@@ -211,19 +294,19 @@ def _finder(folder: Path) -> Callable[[str], Path | None]:
         by_name.setdefault(path.name, path)
 
     def find(name: str) -> Path | None:
-        name = name.strip()
+        name = (name or "").strip()
         return direct.get(name) or by_name.get(Path(name).name)
 
     return find
 
 
-def count_labels(records: Iterable[Record]) -> dict[str, int]:
-    """Count how many records show each label."""
+def count_labels(records: Iterable[Record], labels: Iterable[str]) -> dict[str, int]:
+    """Count how many records show each of these labels."""
     records = list(records)
-    return {c.key: sum(r.labels.get(c.key, 0) for r in records) for c in CONDITIONS}
+    return {label: sum(r.labels.get(label, 0) for r in records) for label in labels}
 
 
-def label_matrix(records: list[Record]) -> np.ndarray:
+def label_matrix(records: Sequence[Record], labels: LabelSet) -> np.ndarray:
     """float32 [N, L]: 0, 1, or NaN where a record does not say."""
-    rows = [[r.labels.get(label, np.nan) for label in LABELS] for r in records]
-    return np.array(rows, dtype=np.float32).reshape(len(records), len(LABELS))
+    rows = [[r.labels.get(label, np.nan) for label in labels] for r in records]
+    return np.array(rows, dtype=np.float32).reshape(len(records), len(labels))

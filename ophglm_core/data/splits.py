@@ -1,13 +1,22 @@
-"""Patient-wise splits that need no list: the patient's id decides."""
+"""Splits that need no list: a hash of the patient's id, or of a text's group, decides."""
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from .instructions import Instruction
 from .records import Record
+
+_HELD_OUT_TEXTS = 0.2
+
+
+def _position(seed: int, name: str) -> float:
+    """Return a number in 0..1 that follows from seed and name."""
+    digest = hashlib.sha256(f"{seed}:{name}".encode()).digest()
+    return int.from_bytes(digest[:8], "big") / 2**64
 
 
 @dataclass(frozen=True)
@@ -16,6 +25,8 @@ class Split:
 
     A patient's part follows from a hash of seed and id, so both eyes fall on the same side, the
     split needs no file, and adding patients moves none of the others.
+
+    Example: `Split(seed=1).part("patient 17")` is 'train', 'validation' or 'test'.
     """
 
     validation: float = 0.1
@@ -24,25 +35,37 @@ class Split:
 
     def part(self, patient: str) -> str:
         """Return 'train', 'validation' or 'test' for a patient."""
-        digest = hashlib.sha256(f"{self.seed}:{patient}".encode()).digest()
-        position = int.from_bytes(digest[:8], "big") / 2**64
+        position = _position(self.seed, patient)
         if position < self.test:
             return "test"
         return "validation" if position < self.test + self.validation else "train"
 
-    def parts(self, records: Sequence[Record]) -> dict[str, list[Record]]:
+    def parts(self, records: Sequence[Record], labels: Iterable[str]) -> dict[str, list[Record]]:
         """Part records by patient.
 
-        Pictures of which not every label is known can train a network but would flatter or blur a
-        measurement, so they train, unless no picture with complete labels is there.
+        Pictures of which not every one of `labels` is known can train a network but would flatter
+        or blur a measurement, so they train, unless no picture with complete labels is there.
         """
-        judge_all = not any(r.complete for r in records)
+        labels = tuple(labels)
+        complete = [r.is_complete(labels) for r in records]
+        judge_all = not any(complete)
         result: dict[str, list[Record]] = {"train": [], "validation": [], "test": []}
-        for record in records:
-            part = self.part(record.patient) if record.complete or judge_all else "train"
+        for record, known in zip(records, complete, strict=True):
+            part = self.part(record.patient) if known or judge_all else "train"
             result[part].append(record)
         return result
 
     def to_json(self) -> dict[str, Any]:
         """Return the split as plain values for a manifest."""
         return asdict(self)
+
+
+def split_texts(
+    texts: Sequence[Instruction], seed: int
+) -> tuple[list[Instruction], list[Instruction]]:
+    """Part texts into training and held-out ones; texts of one group stay together."""
+    train: list[Instruction] = []
+    held_out: list[Instruction] = []
+    for text in texts:
+        (held_out if _position(seed, text.group) < _HELD_OUT_TEXTS else train).append(text)
+    return train, held_out

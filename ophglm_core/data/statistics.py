@@ -7,26 +7,26 @@ from collections.abc import Sequence
 from statistics import mean, median
 from typing import Any
 
-from ..safety import states_certainty
-from .identifiers import take_out
+from ..safety.guard import states_certainty
+from .deidentify import redact
 from .instructions import Instruction
-from .text_split import split_texts
+from .splits import split_texts
 
 _SHOWN = 20
 
 
-def survey(samples: Sequence[Instruction]) -> dict[str, Any]:
+def statistics(samples: Sequence[Instruction]) -> dict[str, Any]:
     """Return counts, lengths, languages and duplicates, in all and by subset."""
     subsets: dict[str, list[Instruction]] = defaultdict(list)
     for sample in samples:
         subsets[sample.subset].append(sample)
-    said = Counter(_words(s) for s in samples)
+    texts = Counter(_words(s) for s in samples)
     questions: dict[str, set[str]] = defaultdict(set)
     for sample in samples:
         questions[sample.messages[1]["content"]].add(sample.messages[0]["content"])
     return {
         "count": len(samples),
-        "duplicates": sum(n - 1 for n in said.values()),
+        "duplicates": sum(n - 1 for n in texts.values()),
         "repeated_answers": sum(len(q) > 1 for q in questions.values()),
         "labels": dict(Counter(s.label or "any" for s in samples).most_common()),
         "subsets": {
@@ -42,17 +42,17 @@ def survey(samples: Sequence[Instruction]) -> dict[str, Any]:
     }
 
 
-def problems(samples: Sequence[Instruction]) -> list[str]:
+def validate(samples: Sequence[Instruction]) -> list[str]:
     """Return a sentence for each kind of problem and sample, the first of them."""
     found = []
     for number, sample in enumerate(samples, start=1):
         name = f"sample {number} ({sample.group})"
         if not all(m["content"].strip() for m in sample.messages):
             found.append(f"{name} has an empty turn")
-        said = [m["content"] for m in sample.messages if m["role"] == "assistant"]
-        if sample.label and any(states_certainty(text) for text in said):
+        answers = [m["content"] for m in sample.messages if m["role"] == "assistant"]
+        if sample.label and any(states_certainty(text) for text in answers):
             found.append(f"{name} states a disease as certain or gives a dose")
-        if take_out(_words(sample))[1]:
+        if redact(_words(sample))[1]:
             found.append(f"{name} holds traces of a person")
     train, held_out = split_texts(list(samples), seed=0)
     shared = {_words(s) for s in train} & {_words(s) for s in held_out}

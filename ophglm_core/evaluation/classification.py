@@ -2,100 +2,175 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from .classify import Classifier
-from .data.records import Record, label_matrix
-from .errors import InputError
-from .findings import Findings
-from .labels import LABELS
-from .metrics import FIGURES, all_figures, bootstrap, interval
+from ..classifier import Classifier
+from ..conditions import LabelSet
+from ..data.records import Record, label_matrix, read_records
+from ..data.splits import Split
+from ..errors import InputError, UsageError
+from ..findings import Findings
+from ..model_folder import ModelFolder
+from .metrics import METRICS, all_metrics, bootstrap, confidence_interval
+
+#: What can be measured: everything, or one part of the model's own split.
+PARTS = ("all", "train", "validation", "test")
 
 
 @dataclass(frozen=True)
 class Evaluation:
-    """Pictures that could be judged, their truth and probabilities, and the figures from them.
+    """Photographs that could be judged, their truth and probabilities, and the metrics from them.
 
-    truth: [N, L], 0 or 1, NaN where unknown. probability: [N, L]. figures: what `--json` prints.
+    labels: the model's, a column each. truth: [N, L], 0 or 1, NaN where unknown. probability:
+    [N, L], calibrated. metrics: what `evaluate --json` prints.
+
+    Example:
+        evaluation = evaluate_classifier(open_model(), [Path("labelled")], part="test")
+        evaluation.metrics["macro"]["auc"]
     """
 
     records: list[Record]
     findings: list[Findings]
+    labels: LabelSet
     truth: np.ndarray
     probability: np.ndarray
     thresholds: dict[str, float]
-    figures: dict[str, Any]
+    metrics: dict[str, Any]
+
+
+def evaluate_classifier(
+    model: ModelFolder,
+    data: Sequence[Path],
+    part: str = "all",
+    rounds: int = 200,
+    progress: Callable[[int, int], None] = lambda *_: None,
+    remark: Callable[[str], None] = lambda _: None,
+) -> Evaluation:
+    """Measure a model on labelled sets of photographs, as `read_records` reads them.
+
+    part: one of PARTS. rounds: bootstrap resamples of patients. progress: called with the number of
+    photographs done and of all. remark: called with a sentence that the reader of the metrics
+    should know.
+
+    Raises UsageError for an unknown part, and InputError if the data cannot be read, label nothing
+    that the model gives, or hold no photograph of the part that can be judged.
+    """
+    require_part(part)
+    labels, training = model.labels, model.manifest.training
+    records = [record for folder in data for record in read_records(folder)]
+    labelled = dict.fromkeys(key for record in records for key in record.labels)
+    if not any(key in labels for key in labelled):
+        raise InputError(
+            f"{_named(data)} labels nothing that the model gives: it labels {', '.join(labelled)}, "
+            f"and the model gives {', '.join(labels)}."
+        )
+    if part != "all":
+        if "split" in training:
+            records = Split(**training["split"]).parts(records, labels)[part]
+        else:
+            remark("The model folder tells of no split, so all photographs are measured.")
+        if not records:
+            raise InputError(f"No photograph of {_named(data)} is in part {part}.")
+    elif {d.absolute().name for d in data} & {d["name"] for d in training.get("data", [])}:
+        remark(
+            "The model was trained on photographs of a set by this name; part test measures it "
+            "on patients that it has not seen."
+        )
+    return evaluate(Classifier(model), records, rounds, progress)
+
+
+def require_part(part: str) -> None:
+    """Raise UsageError if `part` is not one of PARTS."""
+    if part not in PARTS:
+        raise UsageError(f"The part '{part}' is not one of {', '.join(PARTS)}.")
+
+
+def _named(data: Sequence[Path]) -> str:
+    return ", ".join(map(str, data))
 
 
 def evaluate(
     classifier: Classifier,
-    records: list[Record],
+    records: Sequence[Record],
     rounds: int = 200,
-    progress: Callable[[], None] = lambda: None,
+    progress: Callable[[int, int], None] = lambda *_: None,
 ) -> Evaluation:
     """Classify `records` and compare with their labels.
 
-    Pictures that are turned away or cannot be read are counted and judge nothing. Every figure
-    comes with its 95 % bootstrap interval over patients (`rounds` resamples). Raises InputError if
-    nothing can be judged.
+    Photographs that are ungradable or cannot be read are counted as excluded and judge nothing.
+    Every metric comes with its 95 % bootstrap confidence interval over patients (`rounds`
+    resamples). Raises InputError if nothing can be judged.
     """
-    judged: list[tuple[Record, Findings]] = []
-    turned_away = {"ungradable": 0, "error": 0}
-    for record, findings in zip(
-        records, classifier.classify(r.image for r in records), strict=True
-    ):
-        progress()
-        if findings.status == "ok":
-            judged.append((record, findings))
+    labels = classifier.model.labels
+    kept: list[Record] = []
+    findings: list[Findings] = []
+    excluded = {"ungradable": 0, "error": 0}
+    classified = classifier.classify(r.image for r in records)
+    for done, (record, finding) in enumerate(zip(records, classified, strict=True), start=1):
+        progress(done, len(records))
+        if finding.status == "ok":
+            kept.append(record)
+            findings.append(finding)
         else:
-            turned_away[findings.status] += 1
-    if not judged:
+            excluded[finding.status] += 1
+    if not kept:
         raise InputError("None of the photographs can be judged.")
-    kept = [record for record, _ in judged]
-    truth = label_matrix(kept)
-    probability = np.array([[f.probabilities[label] for label in LABELS] for _, f in judged])
+    truth = label_matrix(kept, labels)
+    probability = np.array([[f.probabilities[label] for label in labels] for f in findings])
     thresholds = classifier.thresholds
-    figures = all_figures(truth, probability, thresholds)
     resampled = bootstrap(
         [r.patient for r in kept],
-        lambda rows: all_figures(truth[rows], probability[rows], thresholds),
+        lambda rows: all_metrics(truth[rows], probability[rows], labels, thresholds),
         rounds,
     )
-    figures["intervals"] = {
-        "labels": {
-            label: {
-                name: interval([r["labels"][label][name] for r in resampled]) for name in FIGURES
-            }
-            for label in LABELS
-        },
-        "macro": {name: interval([r["macro"][name] for r in resampled]) for name in FIGURES},
-        "odir": interval([r["odir"] for r in resampled]),
-    }
-    figures = {
+    metrics = {
         "model": classifier.model.identity,
         "photographs": len(kept),
         "patients": len({r.patient for r in kept}),
-        "turned_away": turned_away,
+        "excluded": excluded,
         "thresholds": thresholds,
-        **figures,
-        "confusion": confusion(truth, [f for _, f in judged]),
+        **all_metrics(truth, probability, labels, thresholds),
+        "confidence_intervals": _confidence_intervals(resampled, labels),
+        "confusion": confusion(truth, findings, labels),
     }
-    return Evaluation(kept, [f for _, f in judged], truth, probability, thresholds, figures)
+    return Evaluation(kept, findings, labels, truth, probability, thresholds, metrics)
 
 
-def confusion(truth: np.ndarray, findings: list[Findings]) -> dict[str, dict[str, int]]:
-    """Count, for the pictures that show each label, which labels were called ('none' if no one).
+def _confidence_intervals(resampled: list[dict[str, Any]], labels: LabelSet) -> dict[str, Any]:
+    """Return the interval of each metric over what `all_metrics` gave of each resample, in its
+    form."""
+    return {
+        "labels": {
+            label: {
+                name: confidence_interval([r["labels"][label][name] for r in resampled])
+                for name in METRICS
+            }
+            for label in labels
+        },
+        "macro": {
+            name: confidence_interval([r["macro"][name] for r in resampled]) for name in METRICS
+        },
+        "odir": confidence_interval([r["odir"] for r in resampled]),
+    }
 
-    A picture with several labels counts under each; 'of' is how many pictures show the label.
+
+def confusion(
+    truth: np.ndarray, findings: Sequence[Findings], labels: LabelSet
+) -> dict[str, dict[str, int]]:
+    """Count, for the photographs that show each label, which labels were called ('none' if no one).
+
+    truth: [N, L]. A photograph with several labels counts under each; 'of' is how many show the
+    label.
     """
     table = {}
-    for column, label in enumerate(LABELS):
+    for column, label in enumerate(labels):
         shown = [f for f, t in zip(findings, truth[:, column], strict=True) if t == 1]
-        row = {called: sum(called in f.positive for f in shown) for called in LABELS}
+        row = {called: sum(called in f.positive for f in shown) for called in labels}
         row["none"] = sum(not f.positive for f in shown)
         row["of"] = len(shown)
         table[label] = row
@@ -104,7 +179,7 @@ def confusion(truth: np.ndarray, findings: list[Findings]) -> dict[str, dict[str
 
 def worst_errors(evaluation: Evaluation, label: str, count: int = 6) -> list[int]:
     """Return the rows that are most wrong about a label: called wrongly, by the largest gap."""
-    column = LABELS.index(label)
+    column = evaluation.labels.index(label)
     truth, probability = evaluation.truth[:, column], evaluation.probability[:, column]
     wrong = (probability >= evaluation.thresholds[label]) != (truth == 1)
     rows = np.flatnonzero(wrong & ~np.isnan(truth))

@@ -1,18 +1,19 @@
-"""How good a classifier is, by the field's usual figures (scikit-learn's, where it has them)."""
+"""How good a classifier is, by the field's usual metrics (scikit-learn's, where it has them)."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
-from .labels import DISEASES, LABELS
+from ..conditions import LabelSet
 
 #: Equal-width bins of the expected calibration error (Guo et al. 2017, arXiv 1706.04599).
 ECE_BINS = 10
-FIGURES = (
+#: The metrics of one label, in the order in which they are shown.
+METRICS = (
     "auc",
     "average_precision",
     "sensitivity",
@@ -25,7 +26,10 @@ FIGURES = (
 
 
 def expected_calibration_error(actual: np.ndarray, probability: np.ndarray) -> float:
-    """Mean gap between probability and frequency over ten equal-width bins, weighted by size."""
+    """Mean gap between probability and frequency over ten equal-width bins, weighted by size.
+
+    actual: [N], 0 or 1. probability: [N].
+    """
     bins = np.minimum((probability * ECE_BINS).astype(int), ECE_BINS - 1)
     gap = 0.0
     for index in range(ECE_BINS):
@@ -35,12 +39,12 @@ def expected_calibration_error(actual: np.ndarray, probability: np.ndarray) -> f
     return float(gap)
 
 
-def label_figures(
+def label_metrics(
     actual: np.ndarray, probability: np.ndarray, threshold: float
 ) -> dict[str, float | None]:
-    """Return all figures of one label: actual [N] 0 or 1, probability [N], positive from threshold.
+    """Return METRICS of one label: actual [N] 0 or 1, probability [N], positive from threshold.
 
-    Figures that need both positives and negatives are None where one is missing.
+    Metrics that need both positives and negatives are None where one is missing.
     """
     from sklearn.metrics import (
         average_precision_score,
@@ -66,30 +70,41 @@ def label_figures(
     }
 
 
-def all_figures(
-    truth: np.ndarray, probability: np.ndarray, thresholds: dict[str, float]
+def all_metrics(
+    truth: np.ndarray,
+    probability: np.ndarray,
+    labels: LabelSet,
+    thresholds: Mapping[str, float],
 ) -> dict[str, Any]:
-    """Return the figures of every label, their means over the five diseases, and ODIR's score.
+    """Return the metrics of every label ('labels'), their means over the diseases ('macro'), and
+    the ODIR score ('odir').
 
-    truth: [N, L], 0 or 1, NaN where unknown. probability: [N, L].
+    truth: [N, L], 0 or 1, NaN where unknown. probability: [N, L]. Both have a column a label, in
+    the order of `labels`. What is defined for no disease has no mean: None.
     """
-    each = {}
-    for column, label in enumerate(LABELS):
+    by_label = {}
+    for column, label in enumerate(labels):
         known = ~np.isnan(truth[:, column])
-        each[label] = label_figures(
+        by_label[label] = label_metrics(
             truth[known, column].astype(int), probability[known, column], thresholds[label]
         )
-    macro = {name: mean_defined([each[d][name] for d in DISEASES]) for name in FIGURES}
-    return {"labels": each, "macro": macro, "odir": _odir_score(truth, probability, thresholds)}
+    means = {
+        name: mean_defined([by_label[disease][name] for disease in labels.diseases])
+        for name in METRICS
+    }
+    # JSON has no NaN.
+    macro = {name: None if math.isnan(mean) else mean for name, mean in means.items()}
+    limits = np.array([thresholds[label] for label in labels])
+    return {"labels": by_label, "macro": macro, "odir": _odir_score(truth, probability, limits)}
 
 
-def _odir_score(
-    truth: np.ndarray, probability: np.ndarray, thresholds: dict[str, float]
-) -> float | None:
-    """The ODIR-2019 challenge's score: mean of kappa, F1 and AUC over all labels taken as one."""
+def _odir_score(truth: np.ndarray, probability: np.ndarray, limits: np.ndarray) -> float | None:
+    """The ODIR-2019 challenge's score: mean of kappa, F1 and AUC over all labels taken as one.
+
+    truth, probability: [N, L]. limits: the thresholds [L].
+    """
     from sklearn.metrics import cohen_kappa_score, f1_score, roc_auc_score
 
-    limits = np.array([thresholds[label] for label in LABELS])
     known = ~np.isnan(truth)
     actual, score = truth[known].astype(int), probability[known]
     called = (probability >= limits)[known].astype(int)
@@ -109,9 +124,9 @@ def bootstrap(
     rounds: int = 200,
     seed: int = 0,
 ) -> list[dict[str, Any]]:
-    """Compute figures on `rounds` resamples of patients (with replacement, all their pictures).
+    """Compute metrics on `rounds` resamples of patients (with replacement, all their pictures).
 
-    compute: takes row numbers and returns figures.
+    patients: one a picture. compute: takes row numbers and returns metrics.
     """
     rng = np.random.default_rng(seed)
     rows: dict[str, list[int]] = {}
@@ -120,13 +135,14 @@ def bootstrap(
     groups = [np.array(group) for group in rows.values()]
     results = []
     for _ in range(rounds):
-        drawn = rng.integers(0, len(groups), len(groups))
-        results.append(compute(np.concatenate([groups[i] for i in drawn])))
+        sampled = rng.integers(0, len(groups), len(groups))
+        results.append(compute(np.concatenate([groups[i] for i in sampled])))
     return results
 
 
-def interval(values: Sequence[float | None]) -> list[float] | None:
-    """Return the 95 % percentile interval of the values that are defined, or None."""
+def confidence_interval(values: Sequence[float | None]) -> list[float] | None:
+    """Return the 95 % percentile interval [low, high] of the values that are defined, or None
+    where fewer than two are."""
     numbers = [float(v) for v in values if v is not None and not math.isnan(v)]
     if len(numbers) < 2:
         return None
@@ -134,12 +150,12 @@ def interval(values: Sequence[float | None]) -> list[float] | None:
 
 
 def auc_per_label(
-    truth: np.ndarray, score: np.ndarray, labels: tuple[str, ...]
+    truth: np.ndarray, score: np.ndarray, labels: Iterable[str]
 ) -> dict[str, float | None]:
     """Area under the ROC curve per label.
 
-    truth: [N, L], 0 or 1, NaN where unknown. score: [N, L]. A label that lacks positives or
-    negatives gets None.
+    truth: [N, L], 0 or 1, NaN where unknown. score: [N, L], of any scale. A label that lacks
+    positives or negatives gets None.
     """
     result: dict[str, float | None] = {}
     for column, label in enumerate(labels):

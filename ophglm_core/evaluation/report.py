@@ -1,107 +1,86 @@
-"""An evaluation as one self-contained HTML page: figures, plots, and the worst errors."""
+"""An evaluation as one self-contained HTML page: metrics, plots, and the worst errors.
+
+The page is the template beside this module.
+"""
 
 from __future__ import annotations
 
 import base64
-import html
 import io
+from functools import cache
+from importlib import resources
 from typing import Any
 
 import numpy as np
-from matplotlib.figure import Figure
-from sklearn.metrics import precision_recall_curve, roc_curve
 
-from .errors import InputError
-from .evaluation import Evaluation, worst_errors
-from .findings import NOTICE
-from .images import crop_disc, open_photograph
-from .labels import BY_KEY, DISEASES, LABELS
-from .metrics import ECE_BINS, FIGURES
+from ..errors import InputError
+from ..findings import NOTICE
+from ..images import crop_disc, open_photograph
+from .classification import Evaluation, worst_errors
+from .metrics import ECE_BINS, METRICS
 
-_STYLE = """
-body { font: 15px/1.5 system-ui, sans-serif; max-width: 68rem; margin: 2rem auto; padding: 0 1rem }
-table { border-collapse: collapse; font-variant-numeric: tabular-nums }
-th, td { padding: .25rem .6rem; border-bottom: 1px solid #ddd; text-align: right }
-th:first-child, td:first-child { text-align: left }
-small { color: #666 } img { max-width: 100% }
-figure { display: inline-block; width: 10rem; margin: .4rem; vertical-align: top }
-figcaption { font-size: 12px; overflow-wrap: anywhere }
-"""
+#: The side, in pixels, of a photograph among the worst errors.
+_ERROR_SIZE = 160
 
 
 def report_html(evaluation: Evaluation) -> str:
-    """Return the report as HTML that needs no other file."""
-    figures = evaluation.figures
-    away = figures["turned_away"]
-    parts = [
-        f"<h1>Evaluation of {html.escape(figures['model'])}</h1>",
-        f"<p>{figures['photographs']} photographs of {figures['patients']} patients; turned away: "
-        f"{away['ungradable']} ungradable, {away['error']} unreadable. Intervals: 95 %, bootstrap "
-        f"over patients. {html.escape(NOTICE)}</p>",
-        "<h2>Figures</h2>",
-        _figures_table(figures),
-        "<h2>What was called</h2><p>Rows: pictures that show a label; columns: labels called.</p>",
-        _confusion_table(figures["confusion"]),
-        "<h2>Curves</h2>",
-        _image(_curves(evaluation)),
-        "<h2>Worst errors</h2>",
-        *[_errors(evaluation, label) for label in DISEASES],
-    ]
-    return (
-        "<!doctype html><html lang='en'><meta charset='utf-8'>"
-        "<meta name='viewport' content='width=device-width'>"
-        f"<title>{html.escape(figures['model'])}</title><style>{_STYLE}</style>"
-        f"<body>{''.join(parts)}</body></html>\n"
+    """Return the report as HTML that needs no other file.
+
+    Needs matplotlib, scikit-learn and jinja2. A photograph that cannot be read any more is left
+    out.
+    """
+    labels = evaluation.labels
+    page: str = _template().render(
+        m=evaluation.metrics,
+        labels=labels,
+        metric_names=METRICS,
+        notice=NOTICE,
+        curves=_base64(_curves(evaluation)),
+        errors={disease: _errors(evaluation, disease) for disease in labels.diseases},
     )
+    return page
 
 
-def _cell(value: float | None, span: list[float] | None) -> str:
-    if value is None or np.isnan(value):
-        return "<td>-</td>"
-    small = f"<br><small>{span[0]:.3f} to {span[1]:.3f}</small>" if span else ""
-    return f"<td>{value:.3f}{small}</td>"
+@cache
+def _template() -> Any:
+    from jinja2 import Environment, StrictUndefined
 
-
-def _figures_table(figures: dict[str, Any]) -> str:
-    spans = figures["intervals"]
-    head = "".join(f"<th>{name.replace('_', ' ')}</th>" for name in FIGURES)
-    rows = []
-    for label in LABELS:
-        cells = "".join(
-            _cell(figures["labels"][label][n], spans["labels"][label][n]) for n in FIGURES
-        )
-        rows.append(f"<tr><td>{BY_KEY[label].name}</td>{cells}</tr>")
-    cells = "".join(_cell(figures["macro"][n], spans["macro"][n]) for n in FIGURES)
-    rows.append(f"<tr><th>mean of the five diseases</th>{cells}</tr>")
-    score = "" if figures["odir"] is None else f"<p>ODIR score: {figures['odir']:.3f}</p>"
-    return f"<table><tr><th>condition</th>{head}</tr>{''.join(rows)}</table>{score}"
-
-
-def _confusion_table(confusion: dict[str, dict[str, int]]) -> str:
-    columns = [*LABELS, "none", "of"]
-    head = "".join(f"<th>{c}</th>" for c in columns)
-    rows = "".join(
-        f"<tr><td>{BY_KEY[label].name}</td>"
-        + "".join(f"<td>{confusion[label][c]}</td>" for c in columns)
-        + "</tr>"
-        for label in LABELS
+    environment = Environment(
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+        # Names of files, models and labels are a hospital's own, and may hold anything.
+        autoescape=True,
     )
-    return f"<table><tr><th></th>{head}</tr>{rows}</table>"
+    text = (resources.files(__package__) / "report.html.jinja").read_text(encoding="utf-8")
+    return environment.from_string(text)
 
 
-def _curves(evaluation: Evaluation) -> Figure:
+def _base64(content: bytes) -> str:
+    return base64.b64encode(content).decode()
+
+
+def _curves(evaluation: Evaluation) -> bytes:
+    """Draw ROC, precision-recall and reliability curves of every label that has both positives and
+    negatives, as a PNG."""
+    from matplotlib.figure import Figure
+    from sklearn.metrics import precision_recall_curve, roc_curve
+
     figure = Figure(figsize=(13, 4.2), layout="constrained")
-    roc, recall, reliability = figure.subplots(1, 3)
-    for column, label in enumerate(LABELS):
+    roc, precision_recall, reliability = figure.subplots(1, 3)
+    drawn = False
+    for column, label in enumerate(evaluation.labels):
         known = ~np.isnan(evaluation.truth[:, column])
         actual = evaluation.truth[known, column].astype(int)
         probability = evaluation.probability[known, column]
         if not 0 < actual.sum() < actual.size:
             continue
-        false_positive, sensitivity, _ = roc_curve(actual, probability)
-        roc.plot(false_positive, sensitivity, label=label)
-        precision, found, _ = precision_recall_curve(actual, probability)
-        recall.plot(found, precision, label=label)
+        drawn = True
+        false_positive_rate, sensitivity, _ = roc_curve(actual, probability)
+        roc.plot(false_positive_rate, sensitivity, label=label)
+        precision, recall, _ = precision_recall_curve(actual, probability)
+        precision_recall.plot(recall, precision, label=label)
         bins = np.minimum((probability * ECE_BINS).astype(int), ECE_BINS - 1)
         points = [
             (probability[bins == b].mean(), actual[bins == b].mean())
@@ -112,44 +91,37 @@ def _curves(evaluation: Evaluation) -> Figure:
     reliability.plot([0, 1], [0, 1], color="grey", linestyle=":")
     for axes, title, x, y in (
         (roc, "ROC", "1 - specificity", "sensitivity"),
-        (recall, "precision-recall", "recall", "precision"),
+        (precision_recall, "precision-recall", "recall", "precision"),
         (reliability, "reliability", "probability", "frequency"),
     ):
         axes.set(title=title, xlabel=x, ylabel=y, xlim=(0, 1), ylim=(0, 1.01))
-    roc.legend(fontsize=8, loc="lower right")
-    return figure
-
-
-def _image(figure: Figure) -> str:
+    if drawn:  # matplotlib warns of a legend without a line
+        roc.legend(fontsize=8, loc="lower right")
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png", dpi=110)
-    return _data_image(buffer.getvalue(), "png", "ROC, precision-recall and reliability curves")
+    return buffer.getvalue()
 
 
-def _data_image(content: bytes, kind: str, alt: str) -> str:
-    data = base64.b64encode(content).decode()
-    return f"<img alt='{html.escape(alt)}' src='data:image/{kind};base64,{data}'>"
-
-
-def _errors(evaluation: Evaluation, label: str) -> str:
-    rows = worst_errors(evaluation, label)
-    column = LABELS.index(label)
-    cells = []
-    for row in rows:
+def _errors(evaluation: Evaluation, label: str) -> list[dict[str, Any]]:
+    """Return the photographs that are most wrong about a label, as the template shows them."""
+    column = evaluation.labels.index(label)
+    cases = []
+    for row in worst_errors(evaluation, label):
         record = evaluation.records[row]
-        probability = evaluation.probability[row, column]
-        said = "shown, not called" if evaluation.truth[row, column] == 1 else "called, not shown"
         try:
-            crop = crop_disc(open_photograph(record.image, at_least=200), 160)
+            crop = crop_disc(open_photograph(record.image, min_side=200), _ERROR_SIZE)
         except InputError:  # it was readable a moment ago; the report is not worth failing for it
             continue
         buffer = io.BytesIO()
         crop.save(buffer, "JPEG", quality=80)
-        caption = f"{record.image.name}: {said}, {probability:.2f}"
-        if record.keywords:
-            caption += f" ({record.keywords})"
-        cells.append(
-            f"<figure>{_data_image(buffer.getvalue(), 'jpeg', record.image.name)}"
-            f"<figcaption>{html.escape(caption)}</figcaption></figure>"
+        shown = evaluation.truth[row, column] == 1
+        cases.append(
+            {
+                "name": record.image.name,
+                "jpeg": _base64(buffer.getvalue()),
+                "error": "shown, not called" if shown else "called, not shown",
+                "probability": float(evaluation.probability[row, column]),
+                "keywords": record.keywords,
+            }
         )
-    return f"<h3>{BY_KEY[label].name}</h3>{''.join(cells) or '<p>none</p>'}"
+    return cases

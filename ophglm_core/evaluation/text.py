@@ -6,26 +6,73 @@ import random
 import re
 from collections import Counter
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
-from .data.instructions import Instruction
-from .data.pairing import drawn_findings
-from .findings import describe
-from .labels import LABELS
-from .llm.llama_runtime import LlamaSession
-from .modelfolder import ADAPTER_GGUF, ModelFolder
-from .prompts import system_prompt
-from .safety import named_conditions, states_certainty
+from ..assets import resolve_llm
+from ..conditions import LabelSet, named_conditions
+from ..data.instructions import Instruction, read_instructions
+from ..data.pairing import drawn_findings
+from ..data.splits import split_texts
+from ..errors import InputError, UsageError
+from ..model_folder import ADAPTER_GGUF, ModelFolder, save_metrics
+from ..prompts import system_prompt
+from ..runtime.llama import LlamaSession
+from ..safety.guard import states_certainty
+from ..wording import describe
 
-_TOKENS = 160
+#: Tokens of an answer at most, and of the context.
+_MAX_TOKENS = 160
 _CONTEXT = 1024
 #: Pairs of answers that are kept side by side.
 _SHOWN = 10
+#: Without and with the adapter.
 WHEN = ("before", "after")
 
 
 def evaluate_texts(
+    model: ModelFolder,
+    data: Sequence[Path],
+    limit: int = 200,
+    keep: bool = False,
+    seed: int = 0,
+    progress: Callable[[int, int], None] = lambda *_: None,
+) -> dict[str, Any]:
+    """Measure what the language model answers to held-out questions without and with the model's
+    adapter.
+
+    data: fine-tuning sets, as `read_instructions` reads them, of which the texts are taken that
+    the adapter's training held out. limit: questions. keep: whether the metrics go into the model
+    folder. progress: called with the number of questions done and of all.
+
+    Returns what `compare_adapter` does. Raises UsageError if the model has no adapter for
+    llama.cpp or its language model is not there, and InputError if the data cannot be read or hold
+    no held-out text in the adapter's languages.
+
+    Example: `evaluate_texts(open_model(), [Path("instructions")])["after"]["certain"]`.
+    """
+    adapter = model.manifest.adapter
+    if adapter is None or not (model.path / ADAPTER_GGUF).is_file():
+        raise UsageError(f"{model.path} has no {ADAPTER_GGUF}; run ophglm sft.")
+    training = adapter.training
+    texts = [text for path in data for text in read_instructions(path)]
+    _, held_out = split_texts(texts, training.get("seed", 0))
+    held_out = [text for text in held_out if text.language in training["languages"]]
+    if not held_out:
+        raise InputError(
+            f"{', '.join(map(str, data))} holds no held-out text in "
+            f"{' or '.join(training['languages'])}."
+        )
+    gguf = resolve_llm(training["llm"])
+    metrics = compare_adapter(model, gguf, held_out, limit, seed, progress)
+    if keep:
+        adapter.metrics = metrics
+        save_metrics(model)
+    return metrics
+
+
+def compare_adapter(
     model: ModelFolder,
     gguf: Path,
     texts: Sequence[Instruction],
@@ -33,47 +80,41 @@ def evaluate_texts(
     seed: int = 0,
     progress: Callable[[int, int], None] = lambda *_: None,
 ) -> dict[str, Any]:
-    """Ask up to `limit` held-out questions of the language model without and with the adapter.
+    """Ask up to `limit` questions of the language model without and with the adapter.
 
-    Texts of a condition are asked beside findings with that condition. Returns, before and after:
-    'names_found', of the answers beside a finding the share that names it; 'names_other', the share
-    of all that names a condition neither found nor asked about; 'certain', that states a disease as
-    certain; 'repeats', that repeats itself; 'cut_off', that does not end a sentence; and ten
-    questions with both answers.
+    gguf: the language model that the adapter was trained with. Texts of a condition are asked
+    beside findings with that condition.
+
+    Returns 'prompts' (how many were asked), 'subsets' (of which subsets), and 'before' and 'after',
+    each with: 'names_found', of the answers beside a finding the share that names it;
+    'names_other', the share of all that names a condition neither found nor asked about; 'certain',
+    that states a disease as certain; 'repeats', that repeats itself; 'cut_off', that does not end a
+    sentence; 'words', the mean length. 'pairs' holds ten questions with both answers. Raises
+    UsageError if llama.cpp cannot load a file.
     """
-    draw = random.Random(seed)
+    labels = model.labels
     chosen = list(texts)
-    draw.shuffle(chosen)
+    random.Random(seed).shuffle(chosen)
     chosen = chosen[:limit]
-    sessions = [
-        LlamaSession(gguf, _CONTEXT),
-        LlamaSession(gguf, _CONTEXT, model.path / ADAPTER_GGUF),
-    ]
     rows: list[dict[str, Any]] = []
-    for number, text in enumerate(chosen, start=1):
-        found = [text.label] if text.label in LABELS else []
-        seen = []
-        if found:
-            findings = drawn_findings("", tuple(found), random.Random(f"{seed}:{text.group}"))
-            seen = [describe(findings, text.language)]
-        said = [
-            {"role": "system", "content": system_prompt(seen, text.language)},
-            dict(text.messages[0]),
-        ]
-        answers = []
-        for session in sessions:
-            session.rewind(0)
-            session.feed(session.render(said, answer_next=True))
-            answers.append("".join(session.generate(_TOKENS)).strip())
-        rows.append({"text": text, "found": found, **dict(zip(WHEN, answers, strict=True))})
-        progress(number, len(chosen))
-    for session in sessions:
-        session.close()
-    kinds = Counter(row["text"].subset for row in rows)
+    with ExitStack() as stack:
+        sessions = []
+        for adapter in (None, model.path / ADAPTER_GGUF):
+            sessions.append(LlamaSession(gguf, _CONTEXT, adapter))
+            stack.callback(sessions[-1].close)
+        for number, text in enumerate(chosen, start=1):
+            found = [text.label] if text.label in labels else []
+            messages = _messages(text, found, labels, seed)
+            answers = [_answer(session, messages) for session in sessions]
+            rows.append({"text": text, "found": found, **dict(zip(WHEN, answers, strict=True))})
+            progress(number, len(chosen))
     return {
         "prompts": len(rows),
-        "subsets": dict(kinds),
-        **{when: _figures([(r["text"], r["found"], r[when]) for r in rows]) for when in WHEN},
+        "subsets": dict(Counter(row["text"].subset for row in rows)),
+        **{
+            when: text_metrics([(r["text"], r["found"], r[when]) for r in rows], labels)
+            for when in WHEN
+        },
         "pairs": [
             {
                 "question": r["text"].messages[0]["content"],
@@ -85,21 +126,54 @@ def evaluate_texts(
     }
 
 
-def _figures(answered: Sequence[tuple[Instruction, list[str], str]]) -> dict[str, float]:
-    beside = [(found, answer) for _, found, answer in answered if set(found) - {"normal"}]
+def _messages(
+    text: Instruction, found: Sequence[str], labels: LabelSet, seed: int
+) -> list[dict[str, str]]:
+    """Return the chat messages of a text's first question, beside findings where it has a label."""
+    findings = []
+    if found:
+        drawn = drawn_findings(tuple(found), labels, random.Random(f"{seed}:{text.group}"))
+        findings = [describe(drawn, labels, text.language)]
+    return [
+        {"role": "system", "content": system_prompt(findings, text.language)},
+        dict(text.messages[0]),
+    ]
+
+
+def _answer(session: LlamaSession, messages: list[dict[str, str]]) -> str:
+    session.truncate(0)
+    session.append_text(session.render(messages, add_generation_prompt=True))
+    return "".join(session.generate(_MAX_TOKENS)).strip()
+
+
+def text_metrics(
+    answered: Sequence[tuple[Instruction, list[str], str]], labels: LabelSet
+) -> dict[str, float]:
+    """Return the metrics of answers, as `compare_adapter` describes them.
+
+    answered: a text, the labels found beside its question, and the answer, each.
+    """
+    # 'normal' and 'other' have no name that an answer could use.
+    nameable = [{key for key in found if labels[key].pattern} for _, found, _ in answered]
+    beside = [(keys, answer) for keys, (_, _, answer) in zip(nameable, answered, strict=True)]
     others = [
-        named_conditions(answer) - set(found) - named_conditions(text.messages[0]["content"])
+        _named(answer, labels) - set(found) - _named(text.messages[0]["content"], labels)
         for text, found, answer in answered
     ]
     answers = [answer for _, _, answer in answered]
     return {
-        "names_found": _share([set(f) <= named_conditions(a) for f, a in beside]),
+        "names_found": _share([keys <= _named(answer, labels) for keys, answer in beside if keys]),
         "names_other": _share([bool(names) for names in others]),
         "certain": _share([states_certainty(a) for a in answers]),
         "repeats": _share([repeats(a) for a in answers]),
         "cut_off": _share([not a.endswith((".", "!", "?", "。", "！", "？")) for a in answers]),
         "words": sum(len(a.split()) for a in answers) / max(1, len(answers)),
     }
+
+
+def _named(text: str, labels: LabelSet) -> set[str]:
+    """The conditions that a text names: all that are known, and the model's own labels."""
+    return {*named_conditions(text), *labels.named_in(text)}
 
 
 def _share(values: Sequence[bool]) -> float:

@@ -5,26 +5,75 @@ from __future__ import annotations
 import random
 import re
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from .classify import Classifier
-from .data.vqa import VqaPair, closed_answer
-from .findings import Findings, describe
-from .fusion.photograph import Photograph
-from .fusion.reader import Reader
-from .labels import BY_KEY, DISEASES
+from ..assets import resolve_llm
+from ..classifier import Classifier
+from ..conditions import LabelSet
+from ..data.splits import Split
+from ..data.vqa import VqaPair, closed_answer, read_vqa, vqa_parts
+from ..errors import InputError, UsageError
+from ..findings import Findings
+from ..model_folder import ModelFolder, save_metrics
+from ..runtime.vqa import VqaRuntime
+from ..wording import describe
+from .classification import require_part
 
 #: What the language model is given of the photograph, a column each.
-CONDITIONS = ("photograph", "nothing", "findings", "shuffled")
-_NAMES = {name: c.key for c in BY_KEY.values() for name in (c.name, c.name_zh)}
+GIVEN = ("photograph", "nothing", "findings", "shuffled")
+
+#: The answers to one question, by what was given.
+Answers = dict[str, str]
 
 
 def evaluate_vqa(
-    reader: Reader,
+    model: ModelFolder,
+    data: Sequence[Path],
+    part: str = "all",
+    limit: int = 100,
+    keep: bool = False,
+    seed: int = 0,
+    progress: Callable[[int, int], None] = lambda *_: None,
+) -> dict[str, Any]:
+    """Measure what the language model answers about photographs that it sees through the model's
+    fusion module, against answers without them.
+
+    data: files of questions, as `read_vqa` reads them. part: 'all', or the part of the patients by
+    the model's split. limit: questions of each kind, language and condition asked about. keep:
+    whether the metrics go into the model folder. progress: called with the number of steps done and
+    of all.
+
+    Returns what `ask_questions` does, and 'part'. Raises UsageError for an unknown part or a model
+    without a fusion module, and InputError if the data cannot be read or no question is left.
+
+    Example: `evaluate_vqa(open_model(), [Path("vqa.jsonl")], "test")["presence"]["mean"]`.
+    """
+    require_part(part)
+    fusion = model.manifest.fusion
+    if fusion is None:
+        raise UsageError(f"{model.path} has no fusion module; run ophglm train-fusion.")
+    llm = model.manifest.llm
+    embedded = llm is not None and llm.package is not None
+    gguf = resolve_llm(None if embedded else fusion.training["llm"])
+    pairs = [pair for path in data for pair in read_vqa(path)]
+    if part != "all":
+        pairs = vqa_parts(pairs, Split(**model.manifest.training.get("split", {})))[part]
+    if not pairs:
+        raise InputError(f"No question of {', '.join(map(str, data))} is in part {part}.")
+    runtime, classifier = VqaRuntime(model, gguf), Classifier(model)
+    metrics = {**ask_questions(runtime, classifier, pairs, limit, seed, progress), "part": part}
+    if keep:
+        fusion.metrics = metrics
+        save_metrics(model)
+    return metrics
+
+
+def ask_questions(
+    runtime: VqaRuntime,
     classifier: Classifier,
     pairs: Sequence[VqaPair],
     limit: int,
@@ -34,131 +83,176 @@ def evaluate_vqa(
     """Ask up to `limit` questions of each kind, language and condition asked about, four times
     each.
 
-    'photograph': with the picture's rows. 'nothing': without. 'findings': without rows, with the
-    classifier's findings as text. 'shuffled': with the rows of another patient's picture. Questions
-    whose words the text encoder does not know, and pictures that cannot be graded, are left out and
-    counted.
+    'photograph': with the picture's soft tokens. 'nothing': without. 'findings': without soft
+    tokens, with the classifier's findings as text. 'shuffled': with the soft tokens of another
+    patient's picture; where there is none, the question has no such answer and does not count for
+    it. Questions whose words the text encoder does not know, and those about pictures that cannot
+    be read or graded, are excluded and counted.
+
+    Returns 'model', 'questions' (how many were asked), 'excluded', 'kinds' (exact match and F1 by
+    kind and language) and 'presence' (balanced accuracy by disease); a metric is None where no
+    answer counts for it. Raises InputError if all questions are excluded.
     """
-    draw = random.Random(seed)
-    known = [p for p in pairs if reader.knows(p.question)]
+    labels = classifier.model.labels
+    rng = random.Random(seed)
+    known = [p for p in pairs if runtime.in_vocabulary(p.question)]
     groups: dict[tuple[str | None, ...], list[VqaPair]] = {}
     for pair in known:
-        groups.setdefault((pair.kind, pair.language, asked_about(pair)), []).append(pair)
-    chosen = [p for g in groups.values() for p in draw.sample(g, min(limit, len(g)))]
+        groups.setdefault((pair.kind, pair.language, asked_about(pair, labels)), []).append(pair)
+    chosen = [p for g in groups.values() for p in rng.sample(g, min(limit, len(g)))]
     paths = list(dict.fromkeys(path for p in chosen for path in p.image))
-    seen: dict[str, Findings] = {}
-    for path, finding in zip(paths, classifier.classify(map(Path, paths), True), strict=True):
-        seen[path] = finding
-        progress(len(seen), len(paths) + len(chosen))
-    usable = [p for p in chosen if all(seen[path].status == "ok" for path in p.image)]
-    answers: list[dict[str, str]] = []
-    for number, pair in enumerate(usable, start=1):
-        others = [
-            p for p in usable if p.patient != pair.patient and len(p.image) == len(pair.image)
-        ]
-        answers.append(_ask(reader, pair, draw.choice(others) if others else None, seen))
-        progress(len(paths) + number, len(paths) + len(chosen))
+    findings: dict[str, Findings] = {}
+    for path, found in zip(paths, classifier.classify(map(Path, paths), True), strict=True):
+        findings[path] = found
+        progress(len(findings), len(paths) + len(chosen))
+    asked = [p for p in chosen if all(findings[path].status == "ok" for path in p.image)]
+    excluded = {
+        "unknown_words": len(pairs) - len(known),
+        "ungradable": len(chosen) - len(asked),
+    }
+    if not asked:
+        raise InputError(
+            f"No question can be asked: the text encoder does not know the words of "
+            f"{excluded['unknown_words']}, and {excluded['ungradable']} are about photographs that "
+            "cannot be read or graded."
+        )
+    answers: list[Answers] = []
+    for number, pair in enumerate(asked, start=1):
+        others = [p for p in asked if p.patient != pair.patient and len(p.image) == len(pair.image)]
+        other = rng.choice(others) if others else None
+        answers.append(_ask(runtime, pair, other, findings, labels))
+        progress(len(paths) + number, len(paths) + len(asked))
     return {
         "model": classifier.model.identity,
-        "questions": len(usable),
-        "left_out": {
-            "unknown_words": len(pairs) - len(known),
-            "turned_away": len(chosen) - len(usable),
-        },
-        "kinds": _by_kind(usable, answers),
-        "presence": _presence(usable, answers, seen, classifier),
+        "questions": len(asked),
+        "excluded": excluded,
+        "kinds": _by_kind(asked, answers),
+        "presence": _presence(asked, answers, findings, labels),
     }
 
 
 def _ask(
-    reader: Reader, pair: VqaPair, other: VqaPair | None, seen: dict[str, Findings]
-) -> dict[str, str]:
-    def shown(images: Sequence[str]) -> list[Photograph]:
-        maps = [(path, seen[path].features) for path in images]
-        return [Photograph(path, features) for path, features in maps if features is not None]
+    runtime: VqaRuntime,
+    pair: VqaPair,
+    other: VqaPair | None,
+    findings: Mapping[str, Findings],
+    labels: LabelSet,
+) -> Answers:
+    """Return the answers to one question. other: whose pictures are the wrong ones, if any."""
 
-    told = " ".join(describe(seen[path], pair.language) for path in pair.image)
+    def features(images: Sequence[str]) -> list[np.ndarray]:
+        found = [findings[path].features for path in images]
+        return [feature_map for feature_map in found if feature_map is not None]
+
+    told = " ".join(describe(findings[path], labels, pair.language) for path in pair.image)
     told = f"A classifier read the fundus photograph: {told} Answer in a few words."
     question, language = pair.question, pair.language
     answers = {
-        "photograph": reader.answer(question, language, shown(pair.image)),
-        "nothing": reader.answer(question, language, None),
-        "findings": reader.answer(question, language, None, told),
+        "photograph": runtime.answer(question, language, features(pair.image)),
+        "nothing": runtime.answer(question, language, None),
+        "findings": runtime.answer(question, language, None, told),
     }
     if other is not None:
-        answers["shuffled"] = reader.answer(question, language, shown(other.image))
+        answers["shuffled"] = runtime.answer(question, language, features(other.image))
     return answers
 
 
 def _by_kind(
-    pairs: Sequence[VqaPair], answers: Sequence[dict[str, str]]
-) -> dict[str, dict[str, dict[str, float]]]:
-    """Exact match and F1, by kind and language and by condition of the test."""
-    result: dict[str, dict[str, dict[str, float]]] = {}
+    pairs: Sequence[VqaPair], answers: Sequence[Answers]
+) -> dict[str, dict[str, dict[str, float | None]]]:
+    """Exact match and F1, by kind and language and by what was given."""
+    result: dict[str, dict[str, dict[str, float | None]]] = {}
     for key in sorted({(p.kind, p.language) for p in pairs}):
         rows = [i for i, p in enumerate(pairs) if (p.kind, p.language) == key]
-        figures: dict[str, dict[str, float]] = {}
-        for condition in CONDITIONS:
-            given = [(pairs[i].answer, answers[i].get(condition, "")) for i in rows]
-            figures[condition] = {
-                "exact": float(np.mean([_words(a) == _words(b) for a, b in given])),
-                "f1": float(np.mean([f1(a, b) for a, b in given])),
+        metrics: dict[str, dict[str, float | None]] = {"questions": {"count": float(len(rows))}}
+        for given in GIVEN:
+            both = [(pairs[i].answer, answers[i][given]) for i in rows if given in answers[i]]
+            metrics[given] = {
+                "exact_match": _mean([_words(a) == _words(b) for a, b in both]),
+                "f1": _mean([f1(a, b) for a, b in both]),
             }
-        result[" ".join(key)] = {"questions": {"count": float(len(rows))}, **figures}
+        result[" ".join(key)] = metrics
     return result
 
 
 def _presence(
     pairs: Sequence[VqaPair],
-    answers: Sequence[dict[str, str]],
-    seen: dict[str, Findings],
-    classifier: Classifier,
-) -> dict[str, dict[str, float]]:
+    answers: Sequence[Answers],
+    findings: Mapping[str, Findings],
+    labels: LabelSet,
+) -> dict[str, dict[str, float | None]]:
     """Balanced accuracy of yes/no presence questions: each disease, and the mean of the diseases.
 
-    'encoder' is the classifier's own at its thresholds, on the same pictures.
+    'encoder' is the classifier's own at its thresholds, on the same pictures. A disease of which
+    only yes or only no is true is absent.
     """
-    rows: dict[str, list[int]] = {disease: [] for disease in DISEASES}
+    rows: dict[str, list[int]] = {disease: [] for disease in labels.diseases}
     for i, pair in enumerate(pairs):
-        asked = asked_about(pair)
-        if asked in rows:
+        asked = asked_about(pair, labels)
+        if asked is not None:
             rows[asked].append(i)
-    result: dict[str, dict[str, float]] = {}
+    result: dict[str, dict[str, float | None]] = {}
+    count = 0
     for disease, numbers in rows.items():
-        truth = [closed_answer(pairs[i]) == "yes" for i in numbers]
-        if not any(truth) or all(truth):
+        truth = {i: closed_answer(pairs[i]) == "yes" for i in numbers}
+        encoder = [disease in findings[pairs[i].image[0]].positive for i in numbers]
+        accuracy = balanced_accuracy(list(truth.values()), encoder)
+        if accuracy is None:
             continue
-        figures = {"questions": float(len(numbers))}
-        for condition in CONDITIONS:
-            said = [answers[i].get(condition, "") for i in numbers]
-            figures[condition] = balanced_accuracy(truth, [_says_yes(text) for text in said])
-        encoder = [disease in seen[pairs[i].image[0]].positive for i in numbers]
-        figures["encoder"] = balanced_accuracy(truth, encoder)
-        result[disease] = figures
+        count += len(numbers)
+        metrics: dict[str, float | None] = {"questions": float(len(numbers))}
+        for given in GIVEN:
+            answered = [i for i in numbers if given in answers[i]]
+            metrics[given] = balanced_accuracy(
+                [truth[i] for i in answered], [_says_yes(answers[i][given]) for i in answered]
+            )
+        result[disease] = {**metrics, "encoder": accuracy}
     if result:
-        count = sum(f["questions"] for f in result.values())
-        names = [*CONDITIONS, "encoder"]
-        means = {n: float(np.mean([f[n] for f in result.values()])) for n in names}
-        result["mean"] = {"questions": count, **means}
+        means = {
+            name: _mean([value for row in result.values() if (value := row[name]) is not None])
+            for name in (*GIVEN, "encoder")
+        }
+        result["mean"] = {"questions": float(count), **means}
     return result
 
 
-def asked_about(pair: VqaPair) -> str | None:
-    """Return the condition whose presence a question asks about, as a key; None if it asks about
-    something else."""
+def asked_about(pair: VqaPair, labels: LabelSet) -> str | None:
+    """Return the disease of `labels` whose presence a question asks about, as a key; None if it
+    asks about something else."""
     if pair.kind != "presence":
         return None
-    asked = {key for name, key in _NAMES.items() if name in pair.question}
+    question = pair.question.lower()
+    named = {
+        name.lower(): key
+        for key in labels.diseases
+        for name in (labels[key].name, labels[key].name_zh)
+        if name.lower() in question
+    }
+    # A hospital's own label may be part of another's name: the longer one is meant.
+    asked = {
+        key
+        for name, key in named.items()
+        if not any(name in other and name != other for other in named)
+    }
     return asked.pop() if len(asked) == 1 else None
 
 
-def balanced_accuracy(truth: Sequence[bool], said: Sequence[bool | None]) -> float:
-    """Mean of sensitivity and specificity; an answer that is neither yes nor no is wrong."""
+def balanced_accuracy(truth: Sequence[bool], said: Sequence[bool | None]) -> float | None:
+    """Mean of sensitivity and specificity; an answer that is neither yes nor no is wrong.
+
+    None where only yes or only no is true.
+    """
     rates = []
     for value in (True, False):
         given = [s for t, s in zip(truth, said, strict=True) if t is value]
+        if not given:
+            return None
         rates.append(sum(s is value for s in given) / len(given))
     return float(np.mean(rates))
+
+
+def _mean(values: Sequence[float]) -> float | None:
+    return float(np.mean(values)) if values else None
 
 
 def _says_yes(text: str) -> bool | None:

@@ -1,68 +1,89 @@
-"""`export` as a function: the local runtime's files from the torch weights, and their parity."""
+"""`export`: the local runtime's files from the torch weights, and their parity."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
 
-from .encoder.export import load_encoder, write_encoder
-from .errors import UsageError
-from .fusion.export import load_fusion, write_fusion
-from .llm.merge import merge_adapter
-from .llm.source import resolve_llm
-from .modelcard import write_manifest
-from .modelfolder import (
+from ..assets import resolve_llm
+from ..data.build_vqa import example_prompts
+from ..data.vqa import read_vqa
+from ..errors import UsageError
+from ..files import file_sha256
+from ..model_folder import (
     ADAPTER_GGUF,
     ModelFolder,
-    file_sha256,
     open_model,
-    written_folder,
+    save_manifest,
+    write_model_folder,
 )
-from .parity import Parity, measure_parity
-from .text_encoder.bert import TextEncoder
-from .text_encoder.export import write_text_encoder
+from ..networks.encoder import load_encoder
+from ..networks.fusion import load_fusion
+from ..networks.text_encoder import TextEncoder
+from .gguf import merge_adapter
+from .onnx import write_encoder, write_fusion, write_text_encoder
+from .parity import Parity, PromptSpec, measure_parity
 
 #: The language model with its adapter in one file.
 MERGED = "merged.gguf"
 
 
-def merge_model(model: ModelFolder, llm: str | None, quantization: str) -> None:
-    """Write a folder's adapter merged into its language model, as `merged.gguf`.
+@dataclass(frozen=True)
+class Export:
+    """What an export gave: the folder, the largest difference of an encoder's logit, where the
+    folder has a fusion module its parity, and the merged GGUF where one was asked for."""
 
-    llm: the language model's GGUF file, None for the embedded one. Raises UsageError if the folder
-    has no adapter for llama.cpp.
-    """
-    adapter = model.path / ADAPTER_GGUF
-    if not adapter.is_file():
-        raise UsageError(f"{model.path} has no {ADAPTER_GGUF} to merge; run ophglm sft.")
-    merge_adapter(resolve_llm(llm), adapter, model.path / MERGED, quantization)
+    path: Path
+    encoder_difference: float
+    parity: Parity | None
+    merged: Path | None
 
 
 def export_model(
     model: ModelFolder,
-    prompts: Sequence[tuple[tuple[str, ...], str, str]],
-    llm: str | None,
-    progress: Callable[[int, int], None],
-) -> tuple[float, Parity | None]:
+    vqa: Path | None = None,
+    prompts: int = 100,
+    quantization: str | None = None,
+    progress: Callable[[int, int], None] = lambda *_: None,
+) -> Export:
     """Write a folder's ONNX files again and measure the parity of the two runtimes.
 
-    prompts: photographs, question and language, for the parity of the language model. llm: its GGUF
-    file, None for the embedded one. Returns the largest difference of the encoder's logits and,
-    where the folder has a fusion module, its parity. Raises UsageError, and leaves the folder as it
-    was, if a bound is missed.
+    vqa: questions and photographs to compare on, of which `prompts` are taken; None is the sample
+    photograph. quantization: write the language model with its adapter as `merged.gguf`, stored so
+    (see gguf.QUANTIZATIONS). The weights, and so the model's identity, stay as they are. Raises
+    UsageError, and leaves the folder as it was, if a bound is missed.
     """
-    with written_folder(model.path) as folder:
-        manifest = model.manifest
+    manifest = model.manifest
+    llm = manifest.fusion.training.get("llm") if manifest.fusion else None
+    adapter = model.path / ADAPTER_GGUF
+    if quantization is not None and not adapter.is_file():
+        raise UsageError(f"{model.path} has no {ADAPTER_GGUF} to merge; run ophglm sft.")
+    merged = model.path / MERGED if quantization is not None else None
+    with write_model_folder(model.path) as folder:
         difference = write_encoder(load_encoder(model), manifest.encoder.input_size, folder)
-        manifest.encoder.sha256 = file_sha256(folder / model.encoder_onnx.name)
+        # Also where an older export had put the hash of the ONNX file there.
+        manifest.encoder.sha256 = file_sha256(folder / model.encoder_weights.name)
         manifest.metrics["onnx_difference"] = difference
         parity = None
         if manifest.fusion is not None:
             write_fusion(load_fusion(model), folder)
-            write_text_encoder(TextEncoder(manifest.fusion["text_encoder"]), folder)
-            parity = measure_parity(open_model(folder), prompts, llm, progress)
+            write_text_encoder(TextEncoder(manifest.fusion.text_encoder), folder)
+            chosen = _prompts(vqa, prompts)
+            parity = measure_parity(open_model(folder), chosen, llm, progress)
             missed = parity.missed()
             if missed is not None:
                 raise UsageError(f"{model.path}: {missed}; the folder is as it was.")
-            manifest.fusion["parity"] = parity.to_json()
-        write_manifest(folder, manifest)
-    return difference, parity
+            manifest.fusion.parity = parity.to_json()
+        if quantization is not None:
+            merge_adapter(resolve_llm(llm), adapter, folder / MERGED, quantization)
+        save_manifest(folder, manifest)
+    return Export(model.path, difference, parity, merged)
+
+
+def _prompts(vqa: Path | None, count: int) -> Sequence[PromptSpec]:
+    if vqa is None:
+        return example_prompts(count)
+    pairs = read_vqa(vqa)
+    step = max(1, len(pairs) // count)
+    return [(p.image, p.question, p.language) for p in pairs[::step]][:count]

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 from importlib import resources
@@ -68,21 +69,14 @@ class Statement:
 
 @cache
 def statements(condition: str) -> tuple[Statement, ...]:
-    """Return all statements about a condition, by its label."""
-    text = (resources.files(__package__) / f"{condition}.json").read_text(encoding="utf-8")
+    """Return all statements about a condition, by its label; none of one that is not known."""
+    file = resources.files(__package__) / f"{condition}.json"
+    if not file.is_file():
+        return ()
     return tuple(
         Statement(condition, e["topic"], e["en"], e["zh"], e["source"], e["plain"])
-        for e in json.loads(text)["entries"]
+        for e in json.loads(file.read_text(encoding="utf-8"))["entries"]
     )
-
-
-#: Conditions that the knowledge base has and the encoder does not look for.
-_BEYOND = {"hypertensive": r"hypertensive retinopath|高血压.{0,2}视网膜"}
-
-
-def beyond(question: str) -> list[str]:
-    """Return the conditions a question names that the encoder does not look for."""
-    return [c for c, words in _BEYOND.items() if re.search(words, question, re.IGNORECASE)]
 
 
 def topics_of(question: str) -> list[str]:
@@ -92,14 +86,14 @@ def topics_of(question: str) -> list[str]:
     return [t for t in topics if t != "definition"] or topics
 
 
-def relevant(question: str, conditions: list[str], limit: int = 2) -> list[Statement]:
-    """Return up to `limit` statements on `conditions` that bear on a question, the best first.
+def relevant(topics: Sequence[str], conditions: Sequence[str], limit: int = 2) -> list[Statement]:
+    """Return up to `limit` statements on `conditions` that bear on the topics, the best first.
 
     A question without a topic of its own gets none.
     """
     found = [
         statement
-        for topic in topics_of(question)
+        for topic in topics
         for condition in (GENERAL, *conditions)
         for statement in statements(condition)
         if statement.topic == topic

@@ -2,7 +2,7 @@
 
 The head is ConvNeXt's own (Liu et al. 2022, arXiv 2201.03545): average pool, layer norm, linear.
 Because pool and norm are linear once the picture's mean and deviation are fixed, each logit is
-exactly the mean over places of a class activation map (Zhou et al. 2016, arXiv 1512.04150).
+exactly the mean over patches of a class activation map (Zhou et al. 2016, arXiv 1512.04150).
 """
 
 from __future__ import annotations
@@ -11,23 +11,26 @@ from typing import Any
 
 import timm
 import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from ..errors import UsageError
-from ..labels import LABELS
+from ..model_folder import ModelFolder
 
 
 class ImageEncoder(nn.Module):
     """Photograph -> logits per label, class activation maps and the last feature map.
 
-    architecture: a timm name (`convnext_atto`, `tf_efficientnet_lite0`, ...).
+    architecture: a timm name (`convnext_atto`, `tf_efficientnet_lite0`, ...). labels: the number of
+    outputs. Raises UsageError if timm has no such network.
     """
 
     backbone: Any
     mean: Tensor
     std: Tensor
 
-    def __init__(self, architecture: str, labels: int = len(LABELS)):
+    def __init__(self, architecture: str, labels: int):
         super().__init__()
         self.architecture = architecture
         try:
@@ -44,7 +47,7 @@ class ImageEncoder(nn.Module):
         self.classifier = nn.Linear(self.features, labels)
         nn.init.trunc_normal_(self.classifier.weight, std=0.02)
         nn.init.zeros_(self.classifier.bias)
-        self.gate = OutlierGate(self.features)
+        self.gate = OodGate(self.features)
         config = backbone.pretrained_cfg
         self.register_buffer("mean", torch.tensor(config["mean"]).view(1, 3, 1, 1))
         self.register_buffer("std", torch.tensor(config["std"]).view(1, 3, 1, 1))
@@ -75,8 +78,9 @@ class ImageEncoder(nn.Module):
         return logits
 
 
-class OutlierGate(nn.Module):
-    """How far a picture's features lie from those of the photographs the encoder was trained on.
+class OodGate(nn.Module):
+    """Out-of-distribution score: how far a picture's features lie from those of the photographs the
+    encoder was trained on.
 
     The negative log-likelihood of the pooled, normed features under probabilistic PCA (Tipping and
     Bishop 1999) without its constant, per dimension: about 1 for a photograph of the training's
@@ -110,12 +114,12 @@ class OutlierGate(nn.Module):
         self.rest.fill_(1 / max(float(pca.noise_variance_), 1e-6) / count)
 
     def forward(self, features: Tensor) -> Tensor:
-        """Pooled, normed features [B, C] -> distances [B]."""
+        """Pooled, normed features [B, C] -> OOD scores [B]."""
         offset = features - self.mean
         inside = offset @ self.basis  # [B, D]
         outside = offset.square().sum(1) - inside.square().sum(1)
-        distance: Tensor = (inside.square() * self.gain).sum(1) + outside * self.rest
-        return distance
+        score: Tensor = (inside.square() * self.gain).sum(1) + outside * self.rest
+        return score
 
 
 class ExportedEncoder(nn.Module):
@@ -126,10 +130,10 @@ class ExportedEncoder(nn.Module):
         self.encoder = encoder
 
     def forward(self, pixels: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """RGB [B, 3, H, W] in 0..1 -> logits [B, L], maps [B, L, h, w], features [B, C, h, w]
-        and the gate's distances [B].
+        """RGB [B, 3, H, W] in 0..1 -> logits [B, L], class activation maps [B, L, h, w], features
+        [B, C, h, w] and OOD scores [B].
 
-        The mean of a map over places, plus the head's bias, is the label's logit.
+        The mean of a map over its patches, plus the head's bias, is the label's logit.
         """
         head = self.encoder
         features = head.feature_map(pixels)  # [B, C, h, w]
@@ -140,6 +144,25 @@ class ExportedEncoder(nn.Module):
         spread = (pooled.var(dim=1, unbiased=False) + head.norm.eps).sqrt()[:, None, None, None]
         weight = head.classifier.weight * head.norm.weight  # [L, C]
         offset = (head.classifier.weight * head.norm.bias).sum(1)[None, :, None, None]
-        places = ((features - centre) / spread).flatten(2)  # [B, C, h*w]
-        maps = torch.matmul(weight, places).unflatten(2, features.shape[2:]) + offset
-        return logits, maps, features, head.gate(normed)
+        patches = ((features - centre) / spread).flatten(2)  # [B, C, h*w]
+        cams = torch.matmul(weight, patches).unflatten(2, features.shape[2:]) + offset
+        return logits, cams, features, head.gate(normed)
+
+
+def load_encoder(model: ModelFolder) -> ImageEncoder:
+    """Load a folder's image encoder in fp32, in eval mode.
+
+    Raises UsageError if the weights are not those of the network that the manifest names.
+    """
+    encoder = ImageEncoder(model.manifest.encoder.architecture, len(model.labels))
+    try:
+        state = load_file(model.encoder_weights)
+        encoder.load_state_dict(
+            {k: v.float() if v.is_floating_point() else v for k, v in state.items()}
+        )
+    except (OSError, RuntimeError, SafetensorError) as error:
+        reason = str(error).strip().splitlines()[-1].strip()
+        raise UsageError(
+            f"{model.encoder_weights} does not hold a {encoder.architecture} ({reason})."
+        ) from None
+    return encoder.eval()

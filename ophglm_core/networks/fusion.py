@@ -1,61 +1,27 @@
 """The fusion module as a torch module, in the two forms that a model folder can hold.
 
 Its task is OphGLM's (Deng et al. 2023, arXiv 2306.12174): the photograph, with regard to the
-question, becomes rows that a frozen language model reads as if they were words.
+question, becomes soft tokens that a frozen language model reads as if they were words.
 """
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
 from itertools import pairwise
-from typing import Any
 
 import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
 from torch import Tensor, nn
 from torch.nn import functional
 
-from ..labels import LABELS
+from ..errors import UsageError
+from ..manifest import CLOSED_ANSWERS, FusionInfo
+from ..model_folder import FUSION_WEIGHTS, ModelFolder
 
-#: The closed answers that a small head gives beside the rows.
-ANSWERS = (
-    "yes",
-    "no",
-    "left",
-    "right",
-    "mild non-proliferative",
-    "moderate non-proliferative",
-    "severe non-proliferative",
-    "proliferative",
-    "dry",
-    "wet",
-)
 #: Two photographs at most: the eyes of a patient.
-_PICTURES = 2
-
-
-@dataclass(frozen=True)
-class FusionInfo:
-    """The dimensions of a fusion module, as the manifest keeps them.
-
-    kind: 'queries' or 'mlp'. image_width, text_width, llm_width: vector sizes of an image token, a
-    text token and a row. places: image tokens of one photograph. scale: the root mean square of the
-    language model's token embeddings, at which the rows start.
-    """
-
-    kind: str
-    image_width: int
-    places: int
-    text_width: int
-    llm_width: int
-    scale: float
-    rows: int = 16
-    width: int = 256
-    layers: int = 3
-    heads: int = 8
-
-    def to_json(self) -> dict[str, Any]:
-        """Return the dimensions as plain values for a manifest."""
-        return asdict(self)
+_IMAGES = 2
+#: Parameters that folders of format 1 have under another name.
+_FORMAT_1 = {"place": "patch_position", "picture": "image_position"}
 
 
 def make_fusion(info: FusionInfo) -> Fusion:
@@ -64,17 +30,17 @@ def make_fusion(info: FusionInfo) -> Fusion:
 
 
 class Fusion(nn.Module):
-    """What both forms share: rows at the language model's scale, and a head that gives the closed
-    answers and, after them, the conditions that the photographs show."""
+    """What both forms share: soft tokens at the language model's scale, and a head that gives the
+    closed answers and, after them, the conditions that the photographs show."""
 
     def __init__(self, info: FusionInfo, width: int):
         super().__init__()
         self.info = info
-        self.head = nn.Linear(width, len(ANSWERS) + len(LABELS))
+        self.head = nn.Linear(width, len(CLOSED_ANSWERS) + info.labels)
         self.scale = nn.Parameter(torch.tensor(info.scale))
 
-    def _scaled(self, rows: Tensor) -> Tensor:
-        return functional.layer_norm(rows, rows.shape[-1:]) * self.scale
+    def _scaled(self, soft_tokens: Tensor) -> Tensor:
+        return functional.layer_norm(soft_tokens, soft_tokens.shape[-1:]) * self.scale
 
     def forward(
         self, images: Tensor, text: Tensor, text_mask: Tensor, shown: Tensor
@@ -83,7 +49,8 @@ class Fusion(nn.Module):
 
         images: tokens [B, M, P, C] of M photographs. text: [B, T, D], and text_mask [B, T], 1 where
         a token is. shown: [B, M], 1 where a photograph is and 0 where one is padding.
-        Returns rows [B, K, H] for the language model and logits [B, len(ANSWERS) + len(LABELS)].
+        Returns soft tokens [B, K, H] for the language model and logits
+        [B, len(CLOSED_ANSWERS) + labels].
         """
         raise NotImplementedError
 
@@ -93,7 +60,7 @@ class QueryFusion(Fusion):
     arXiv 2103.03206; Q-Former, Li et al. 2023, arXiv 2301.12597).
 
     Beside the tokens of a photograph stands their mean, from which the encoder's own head answers:
-    found once, it need not be gathered from all places by attention.
+    found once, it need not be gathered from all patches by attention.
     """
 
     def __init__(self, info: FusionInfo):
@@ -104,9 +71,9 @@ class QueryFusion(Fusion):
         self.mean_in = nn.Linear(info.image_width, info.width)
         self.text_norm = nn.LayerNorm(info.text_width)
         self.text_in = nn.Linear(info.text_width, info.width)
-        self.place = nn.Parameter(torch.randn(1 + info.places, info.width) * 0.02)
-        self.picture = nn.Parameter(torch.randn(_PICTURES, info.width) * 0.02)
-        self.queries = nn.Parameter(torch.randn(info.rows, info.width) * 0.2)
+        self.patch_position = nn.Parameter(torch.randn(1 + info.patches, info.width) * 0.02)
+        self.image_position = nn.Parameter(torch.randn(_IMAGES, info.width) * 0.02)
+        self.queries = nn.Parameter(torch.randn(info.soft_tokens, info.width) * 0.2)
         self.layers = nn.ModuleList(_Layer(info.width, info.heads) for _ in range(info.layers))
         self.norm = nn.LayerNorm(info.width)
         self.dropout = nn.Dropout(0.2)
@@ -116,14 +83,14 @@ class QueryFusion(Fusion):
         self, images: Tensor, text: Tensor, text_mask: Tensor, shown: Tensor
     ) -> tuple[Tensor, Tensor]:
         """See Fusion.forward."""
-        pictures = images.shape[1]
+        count = images.shape[1]
         mean = self.mean_in(self.mean_norm(images.mean(dim=2, keepdim=True)))  # [B, M, 1, W]
         image = torch.cat([mean, self.image_in(self.image_norm(images))], dim=2)
-        image = self.dropout(image) + self.place + self.picture[:pictures, None]
+        image = self.dropout(image) + self.patch_position + self.image_position[:count, None]
         words = self.text_in(self.text_norm(text))  # [B, T, W]
         memory = torch.cat([image.flatten(1, 2), words], dim=1)  # [B, M*(1+P) + T, W]
-        seen = shown[:, :, None].expand(-1, -1, image.shape[2]).flatten(1)  # [B, M*(1+P)]
-        mask = torch.cat([seen, text_mask.to(seen.dtype)], dim=1)[:, None, None, :] > 0
+        visible = shown[:, :, None].expand(-1, -1, image.shape[2]).flatten(1)  # [B, M*(1+P)]
+        mask = torch.cat([visible, text_mask.to(visible.dtype)], dim=1)[:, None, None, :] > 0
         queries = self.queries.expand(images.shape[0], -1, -1)  # [B, K, W]
         for layer in self.layers:
             queries = layer(queries, memory, mask)
@@ -133,7 +100,7 @@ class QueryFusion(Fusion):
 
 class MlpFusion(Fusion):
     """OphGLM's published fusion: pooled image and [CLS], L2-normalised and joined, through six
-    linear layers with ReLU, become one row. Of two photographs the mean is taken."""
+    linear layers with ReLU, become one soft token. Of two photographs the mean is taken."""
 
     def __init__(self, info: FusionInfo):
         super().__init__(info, info.llm_width)
@@ -195,3 +162,20 @@ class _Attention(nn.Module):
         )
         result: Tensor = self.out(attended.transpose(1, 2).flatten(2))
         return result
+
+
+def load_fusion(model: ModelFolder) -> Fusion:
+    """Load a folder's fusion module in fp32, in eval mode.
+
+    Raises UsageError if it has none or the weights do not fit the manifest.
+    """
+    if model.manifest.fusion is None:
+        raise UsageError(f"{model.path} has no fusion module; run ophglm train-fusion.")
+    fusion = make_fusion(model.manifest.fusion.network)
+    try:
+        state = load_file(model.path / FUSION_WEIGHTS)
+        fusion.load_state_dict({_FORMAT_1.get(k, k): v.float() for k, v in state.items()})
+    except (OSError, RuntimeError, SafetensorError) as error:
+        reason = str(error).strip().splitlines()[-1].strip()
+        raise UsageError(f"{model.path / FUSION_WEIGHTS} cannot be read ({reason}).") from None
+    return fusion.eval()

@@ -11,12 +11,12 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from ..assets import embedded_gguf
+from ..chat_template import neutralize, render
 from ..errors import UsageError
-from .chat_template import render
-from .source import embedded_gguf
 
 
-class TorchLLM:
+class TorchLanguageModel:
     """A causal language model with its tokenizer, frozen and in eval mode.
 
     name: a GGUF file, a folder in Hugging Face's form, or a hub id; None is the embedded one.
@@ -34,13 +34,13 @@ class TorchLLM:
 
         logging.disable_progress_bar()
         logging.set_verbosity_error()
-        place = name or str(embedded_gguf())
+        source = name or str(embedded_gguf())
         options: dict[str, Any] = {}
-        if place.lower().endswith(".gguf"):
-            path = Path(place).expanduser()
+        if source.lower().endswith(".gguf"):
+            path = Path(source).expanduser()
             if not path.is_file():
                 raise UsageError(f"No such language model file: {path}.")
-            place, options = str(path.parent), {"gguf_file": path.name}
+            source, options = str(path.parent), {"gguf_file": path.name}
             if four_bit:
                 raise UsageError(
                     f"{path.name} is quantised already; --4bit is for a folder or a hub id."
@@ -52,12 +52,12 @@ class TorchLLM:
         try:
             # transformers shows a bar for a GGUF file that no setting of its own takes away.
             with redirect_stderr(StringIO()):
-                self.tokenizer: Any = AutoTokenizer.from_pretrained(place, **options)
-                self.model: Any = AutoModelForCausalLM.from_pretrained(place, **options, **loading)
+                self.tokenizer: Any = AutoTokenizer.from_pretrained(source, **options)
+                self.model: Any = AutoModelForCausalLM.from_pretrained(source, **options, **loading)
         except (OSError, ValueError, ImportError) as error:
             first = str(error).strip().splitlines()[0]
             raise UsageError(
-                f"The language model '{name or place}' cannot be loaded ({first})."
+                f"The language model '{name or source}' cannot be loaded ({first})."
             ) from None
         if not four_bit:
             self.model.to(device)  # type: ignore[arg-type]
@@ -77,10 +77,15 @@ class TorchLLM:
         weight = self.model.get_input_embeddings().weight
         return float(weight.float().square().mean().sqrt())
 
-    def render(self, messages: list[dict[str, str]], answer_next: bool) -> str:
-        """Render chat messages with the model's own template."""
+    def render(self, messages: list[dict[str, str]], add_generation_prompt: bool) -> str:
+        """Render chat messages with the model's own template.
+
+        A special token that stands in a message becomes plain text.
+        """
         special = {"bos_token": self.tokenizer.bos_token, "eos_token": self.tokenizer.eos_token}
-        return render(self.tokenizer.chat_template, messages, answer_next, special)
+        tokens = self.tokenizer.all_special_tokens
+        safe = [{**m, "content": neutralize(m["content"], tokens)} for m in messages]
+        return render(self.tokenizer.chat_template, safe, add_generation_prompt, special)
 
     def tokenize(self, text: str) -> list[int]:
         """Return a text's tokens, without any that the tokenizer would add."""

@@ -1,8 +1,6 @@
-"""The adapter: LoRA (Hu et al. 2022, arXiv 2106.09685) on a language model, for both runtimes.
+"""The adapter: LoRA (Hu et al. 2022, arXiv 2106.09685) on a language model, kept as peft keeps it.
 
-peft keeps it as safetensors; llama.cpp loads it from a GGUF beside the base model's. llama.cpp
-holds the rotary halves of q and k interleaved, transformers one after the other, so the rows of
-these two matrices are put into llama.cpp's order on the way.
+`export.gguf` writes the same adapter for llama.cpp.
 """
 
 from __future__ import annotations
@@ -11,23 +9,13 @@ import json
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
-from torch import Tensor
 
 from ..errors import UsageError
-from ..modelfolder import ADAPTER_GGUF, PEFT_FOLDER
+from ..model_folder import PEFT_FOLDER
 
-#: Linear layers of llama-like models: their names in transformers and in GGUF.
-_LAYERS = {
-    "self_attn.q_proj": "attn_q",
-    "self_attn.k_proj": "attn_k",
-    "self_attn.v_proj": "attn_v",
-    "self_attn.o_proj": "attn_output",
-    "mlp.gate_proj": "ffn_gate",
-    "mlp.up_proj": "ffn_up",
-    "mlp.down_proj": "ffn_down",
-}
+#: Linear layers of llama-like models.
+TARGET_MODULES = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
 
 
 def add_adapter(model: Any, rank: int, alpha: int, dropout: float = 0.05) -> Any:
@@ -37,12 +25,11 @@ def add_adapter(model: Any, rank: int, alpha: int, dropout: float = 0.05) -> Any
     """
     from peft import LoraConfig, get_peft_model
 
-    targets = sorted({name.split(".")[-1] for name in _LAYERS})
     config = LoraConfig(
         r=rank,
         lora_alpha=alpha,
         lora_dropout=dropout,
-        target_modules=targets,
+        target_modules=sorted(TARGET_MODULES),
         task_type="CAUSAL_LM",
     )
     try:
@@ -82,42 +69,3 @@ def write_peft(model: Any, folder: Path) -> None:
     config = json.loads(config_file.read_text(encoding="utf-8"))
     config["base_model_name_or_path"] = None  # a path of the machine that trained it says nothing
     config_file.write_text(json.dumps(config, indent=2, sort_keys=True) + "\n", encoding="utf-8")
-
-
-def write_gguf(folder: Path, heads: int, key_heads: int) -> None:
-    """Write `adapter.gguf` from `adapter/`. heads, key_heads: of the base model's attention."""
-    import gguf
-    from safetensors.torch import load_file
-
-    config = json.loads((folder / PEFT_FOLDER / "adapter_config.json").read_text(encoding="utf-8"))
-    state = load_file(folder / PEFT_FOLDER / "adapter_model.safetensors")
-    writer = gguf.GGUFWriter(str(folder / ADAPTER_GGUF), "llama")
-    writer.add_type("adapter")
-    writer.add_string("adapter.type", "lora")
-    writer.add_float32("adapter.lora.alpha", float(config["lora_alpha"]))
-    for name, tensor in sorted(state.items()):
-        layer, part = _gguf_name(name)
-        if part == "b" and layer.endswith(("attn_q.weight", "attn_k.weight")):
-            count = heads if layer.endswith("attn_q.weight") else key_heads
-            tensor = to_llama_order(tensor, count)
-        writer.add_tensor(f"{layer}.lora_{part}", tensor.numpy().astype(np.float16))
-    writer.write_header_to_file()
-    writer.write_kv_data_to_file()
-    writer.write_tensors_to_file()
-    writer.close()
-
-
-def _gguf_name(name: str) -> tuple[str, str]:
-    """'...layers.3.self_attn.q_proj.lora_A.weight' -> ('blk.3.attn_q.weight', 'a')."""
-    path, _, part = name.removesuffix(".weight").rpartition(".lora_")
-    number, _, layer = path.partition(".layers.")[2].partition(".")
-    if layer not in _LAYERS:
-        raise UsageError(f"llama.cpp has no place for the adapter's layer {name}.")
-    return f"blk.{number}.{_LAYERS[layer]}.weight", part.lower()
-
-
-def to_llama_order(weight: Tensor, heads: int) -> Tensor:
-    """Rows of q or k, [heads * D, ...], from transformers' order of the rotary halves to
-    llama.cpp's."""
-    halves = weight.reshape(heads, 2, weight.shape[0] // heads // 2, *weight.shape[1:])
-    return halves.transpose(1, 2).reshape(weight.shape)

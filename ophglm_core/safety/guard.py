@@ -1,9 +1,7 @@
-"""What the assistant must say, and what it must not: red flags, and a guard over the LLM's words.
+"""A guard over a language model's words: what it may not say.
 
 The findings are worded by the program; the language model explains. A small model is fluent and
-not reliable, so each of its sentences is checked before the user sees it. Red flags follow the
-College of Optometrists' 'Urgency of referrals' (C205 and Annex 4), NICE NG82 for new distortion
-and the BSR guideline of 2020 for giant cell arteritis.
+not reliable, so each of its sentences is checked before the user sees it.
 """
 
 from __future__ import annotations
@@ -11,132 +9,14 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-# What asks for several words in any order begins with `^`: without it its lookaheads are tried from
-# every letter on, which takes a minute for ten pages that somebody pastes.
-_FLAGS: tuple[tuple[str, str, str, str], ...] = (
-    (
-        r"sudden(ly)?\b.{0,40}\b(loss|lost|lose|losing|gone|blind|can'?t see|cannot see|black|drop|"
-        r"worse|blur\w*|vision|sight)"
-        r"|(lost|loss of|losing|lose) (my |his |her |the |all |their )?(vision|sight|eyesight)"
-        r"(?! slowly).{0,30}\b(sudden|today|yesterday|overnight|this morning|hour|minute)"
-        r"|went blind|woke up blind|vision (went|has gone) (black|dark|out)"
-        r"|(vision|sight|eyesight)\b.{0,15}\b(is gone|disappeared|vanished)"
-        r"|(can'?t|cannot|can not|unable to) see\b.{0,40}\b(since|today|this morning|yesterday"
-        r"|any ?more|suddenly)|blind .{0,20}\bsince\b"
-        r"|突然.{0,8}(看不见|看不到|失明|视力|视物|眼前发黑|黑)|(视力|视物).{0,6}(突然|骤)|一过性黑",
-        "sudden loss of vision",
-        "视力突然下降",
-        "",
-    ),
-    (
-        r"curtain|(shadow|veil|shade).{0,30}(vision|sight|eye|view|field|side|across|over)"
-        r"|(幕|帘).{0,6}(遮|挡)|黑影遮|遮挡感|像窗帘",
-        "a curtain or shadow over the view",
-        "幕样遮挡",
-        "",
-    ),
-    (
-        r"\bflashes\b|\bflashing\b|flash of light|photopsia"
-        r"|(new|sudden|many|more|shower).{0,20}floater"
-        r"|闪光|飞蚊.{0,8}(增多|突然|很多|加重)|突然.{0,8}飞蚊",
-        "flashes or new floaters",
-        "闪光感或飞蚊突然增多",
-        "",
-    ),
-    (
-        r"^(?=.*\b(pain|painful|hurt\w*|ache|aching|sore)\b)(?=.*\bred(ness)?\b)(?=.*\beyes?\b)"
-        r"|(severe|sudden|intense|unbearable|terrible).{0,15}\beye\b.{0,10}(pain|ache)"
-        r"|(severe|sudden|intense|terrible) pain.{0,20}\beyes?\b"
-        r"|\bhalos?\b.{0,40}(nausea|vomit|pain)|\beyes?\b.{0,20}(pain|hurt).{0,40}(nausea|vomit)"
-        r"|\beyes?\b.{0,10}hurts? (a lot|badly|so much|terribly|like)"
-        r"|^(?=.*红)(?=.*(痛|疼))(?=.*眼)|眼.{0,6}(剧痛|剧烈疼|胀痛)|虹视",
-        "a painful red eye",
-        "眼红痛",
-        "",
-    ),
-    (
-        r"injur|trauma|chemical|splash\w*|alkali|\bacid\b|penetrat|bleach|\blime\b|cement"
-        r"|\b(hit|struck|poked|punched|scratched|kicked)\b.{0,30}\beye"
-        r"|(metal|glass|foreign body|something).{0,20}(in|into) (my|the|his|her|an) eye"
-        r"|外伤|受伤|化学|溅|(异物|铁屑|玻璃).{0,6}(眼|进)|眼.{0,4}(撞|打|砸|刺)",
-        "an injury of the eye",
-        "眼外伤",
-        "For a chemical splash, rinse with clean water first and go on rinsing on the way.|"
-        "若为化学物质溅入，先用大量清水持续冲洗，再立即就医。",
-    ),
-    (
-        r"^(?=.*\b(headache|jaw|scalp)\b)(?=.*\b(vision|sight|see|double|eye)\b)"
-        r"|double vision.{0,20}sudden|sudden.{0,20}double vision"
-        r"|^(?=.*(头痛|咀嚼|头皮))(?=.*(视|眼))",
-        "headache, jaw or scalp pain with eye symptoms",
-        "头痛、咀嚼痛或头皮痛伴眼部症状",
-        "",
-    ),
-    (
-        r"(new|sudden|recent|started|now|suddenly).{0,30}(distort|wavy|bent|crooked)"
-        r"|(lines|letters|door\w*|things).{0,20}(look|appear|are|become|became).{0,10}"
-        r"(wavy|bent|crooked|distorted)|视物变形|直线变弯|变弯",
-        "new distortion",
-        "新出现的视物变形",
-        "",
-    ),
-)
-_ASKED_ABOUT = re.compile(
-    r"^\s*(what (is|are|does|do)|define|explain what|why (is|are)|什么是)\b"
-    r"|\b(cause[sd]?|lead to|leads to|risk factors?|associated with|related to)\b|(导致|引起)",
-    re.IGNORECASE,
-)
+from ..conditions import CONDITIONS, named_conditions
 
-
-def red_flags(question: str, language: str = "en") -> str | None:
-    """Return what to say first if a question tells of symptoms that need care at once.
-
-    A question of what a word means or what causes what is not a complaint, unless it speaks of a
-    person.
-    """
-    person = re.search(
-        r"\b(i|my|me|he|she|his|her|patient|patient's|we|mother|father)\b|我|他|她|患者|病人",
-        question,
-        re.IGNORECASE,
-    )
-    if _ASKED_ABOUT.search(question) and not person:
-        return None
-    found = [f for f in _FLAGS if re.search(f[0], question, re.IGNORECASE | re.DOTALL)]
-    if not found:
-        return None
-    zh = language == "zh"
-    names = ("、" if zh else ", ").join(f[2] if zh else f[1] for f in found)
-    extra = [part for f in found if f[3] for part in f[3].split("|")[int(zh) : int(zh) + 1]]
-    if zh:
-        text = (
-            f"紧急提示：{names}需要立即就诊——请现在就去急诊或眼科急诊，"
-            "不要等待；照片看似正常也不能排除。"
-        )
-    else:
-        text = (
-            f"Urgent: {names} needs care at once. Go to an emergency eye service or emergency "
-            "department now and do not wait; a photograph that looks normal does not rule it out."
-        )
-    return (text + ("" if zh else " ") + ("" if zh else " ").join(extra)).strip()
-
-
-#: Condition -> how sentences name it. Narrower and neighbouring names count as the condition.
-_NAMES: dict[str, str] = {
-    "dr": r"diabetic (retinopathy|eye|macul\w*)|retinopath(y|ies)|\bn?pdr\b|microaneurysm"
-    r"|糖尿病.{0,3}(视网膜|眼|黄斑)|糖网",
-    "amd": r"macular degeneration|\ba?md\b|\barmd\b|drusen|geographic atrophy|黄斑变性|玻璃膜疣",
-    "glaucoma": r"glaucoma\w*|青光眼",
-    "myopia": r"(pathologic(al)?|degenerative|high|severe) (myopia|near.?sighted\w*)"
-    r"|myopic macul\w*"
-    r"|\bmyopi[ac]\b|near.?sighted\w*|近视",
-    "cataract": r"cataracts?|clouding of the lens|cloudy lens|白内障",
-}
-#: Diseases that no output of this encoder can give: naming one of them is always an addition.
+#: Diseases that are not in the table of conditions: naming one of them is always an addition.
 _OTHERS = (
-    r"hypertensive|vein occlusion|artery occlusion|retinal detachment|detached retina"
+    r"vein occlusion|artery occlusion|retinal detachment|detached retina"
     r"|macular (hole|edema|oedema)|epiretinal|uveitis|retinoblastoma|melanoma|tumou?r|cancer"
     r"|retinitis pigmentosa|papill?o?edema|optic neuritis|keratoconus|stroke"
-    r"|高血压性|静脉阻塞|动脉阻塞|视网膜脱离|黄斑裂孔|葡萄膜炎|肿瘤|癌"
+    r"|静脉阻塞|动脉阻塞|视网膜脱离|黄斑裂孔|葡萄膜炎|肿瘤|癌"
 )
 _CERTAIN = re.compile(
     r"\b(definite(ly)?|certain(ly)?|undoubtedly|without (a )?doubt|confirms|confirmed(?! by)"
@@ -145,7 +25,7 @@ _CERTAIN = re.compile(
     r"|\b(you|he|she|the patient|they|i) (do )?(have|has|had|suffers?|are suffering|is suffering)"
     r" (from )?(a |an |the |mild |moderate |severe |early |late )*{names}"
     r"|diagnos(ed|is) (is|of|as|with|:)|肯定|确诊|一定是|毫无疑问|就是|百分之百".replace(
-        "{names}", "(" + "|".join([*_NAMES.values(), _OTHERS]) + ")"
+        "{names}", "(" + "|".join([*(c.pattern for c in CONDITIONS.values() if c.pattern), _OTHERS]) + ")"
     ),
     re.IGNORECASE,
 )
@@ -197,11 +77,6 @@ def overclaims(text: str) -> bool:
     )
 
 
-def named_conditions(text: str) -> set[str]:
-    """Return the labels of the diseases that a text names."""
-    return {k for k, pattern in _NAMES.items() if re.search(pattern, text, re.IGNORECASE)}
-
-
 _NEGATION = re.compile(r"\b(?:not|no|never|cannot|without|neither|nor)\b|n't\b")
 
 
@@ -222,29 +97,29 @@ class Guard:
     support: float = 0.0
 
     def __post_init__(self) -> None:
-        self._said: list[tuple[str, set[str]]] = []
+        self._sentences: list[tuple[str, set[str]]] = []
         self._grounds = _content(self.grounds)
         self._denied = _denied(self.grounds)
 
-    def objection(self, sentence: str) -> str | None:
+    def check(self, sentence: str) -> str | None:
         """Return why a sentence must not be shown, or None if it may."""
         plain = re.sub(r"\W+", " ", sentence).strip().lower()
         if not plain:
             return "nothing said"
         words = _content(sentence)
-        if any(plain == said or _same(words, others) for said, others in self._said):
+        if any(plain == earlier or _same(words, others) for earlier, others in self._sentences):
             return "said before"
-        objection = self._objection(sentence)
-        if objection is None:
-            self._said.append((plain, words))
-        return objection
+        reason = self._reason(sentence)
+        if reason is None:
+            self._sentences.append((plain, words))
+        return reason
 
-    def hear(self, sentence: str) -> None:
+    def record(self, sentence: str) -> None:
         """Take note of a sentence that was said, so that the model does not say it again."""
         plain = re.sub(r"\W+", " ", sentence).strip().lower()
-        self._said.append((plain, _content(sentence)))
+        self._sentences.append((plain, _content(sentence)))
 
-    def _objection(self, sentence: str) -> str | None:
+    def _reason(self, sentence: str) -> str | None:
         if _CERTAIN.search(sentence):
             return "states a disease or finding as certain"
         if _PERSONA.search(sentence):
@@ -253,7 +128,7 @@ class Guard:
             return "a number that was not given"
         if _DOSE.search(sentence) and not _DOSE.search(self.grounds):
             return "a dose"
-        named = named_conditions(sentence)
+        named = set(named_conditions(sentence))
         about_picture = _ABOUT_PICTURE.search(sentence)
         if re.search(_OTHERS, sentence, re.IGNORECASE) and not re.search(
             _OTHERS, self.grounds, re.IGNORECASE
@@ -268,7 +143,7 @@ class Guard:
         if (named & self.found) and about_picture and _DENIED.search(sentence):
             return "denies what was found"
         if _DESCRIBES.search(sentence):
-            return "tells of the picture what it did not give"
+            return "describes what the picture did not give"
         words = _content(sentence)
         if words and len(words & self._grounds) < self.support * len(words):
             return "is not supported by what the model was given"

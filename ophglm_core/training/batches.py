@@ -1,4 +1,4 @@
-"""Batches for a frozen language model: words, rows from the fusion module, and the answer."""
+"""Batches for the language model: words, soft tokens from the fusion module, and the answer."""
 
 from __future__ import annotations
 
@@ -6,11 +6,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional
 
-from ..fusion.prompt import PLACEHOLDER
-from ..llm.torch_llm import TorchLLM
+from ..networks.language_model import TorchLanguageModel
+from ..networks.text_encoder import TextEncoder
+from ..prompts import IMAGE_PLACEHOLDER
 
 #: Marks a position whose token is no target.
 _IGNORED = -100
@@ -18,73 +19,73 @@ _IGNORED = -100
 
 @dataclass(frozen=True)
 class Sequences:
-    """ids, int64 [B, T]; targets, int64 [B, T], -100 where nothing is to be learned; rows, bool
-    [B, T], where rows go; mask, int64 [B, T], 0 where padding is."""
+    """ids, int64 [B, T]; targets, int64 [B, T], -100 where nothing is to be learned; soft, bool
+    [B, T], where soft tokens go; mask, int64 [B, T], 0 where padding is."""
 
     ids: Tensor
     targets: Tensor
-    rows: Tensor
+    soft: Tensor
     mask: Tensor
 
     def after(self, position: int) -> Sequences:
         """Return the sequences from a position on."""
         ids, targets = self.ids[:, position:], self.targets[:, position:]
-        return Sequences(ids, targets, self.rows[:, position:], self.mask[:, position:])
+        return Sequences(ids, targets, self.soft[:, position:], self.mask[:, position:])
 
 
 def encode_turns(
-    llm: TorchLLM, messages: list[dict[str, str]], rows: int
+    llm: TorchLanguageModel, messages: list[dict[str, str]], soft_tokens: int
 ) -> tuple[list[int], list[int], list[bool]]:
-    """Return ids, targets and places of rows of a conversation.
+    """Return ids, targets and positions of soft tokens of a conversation.
 
     Only what the assistant says is a target, with the mark that ends its turn. A placeholder in the
-    text becomes `rows` positions.
+    text becomes `soft_tokens` positions.
     """
     ids: list[int] = []
     targets: list[int] = []
-    places: list[bool] = []
+    soft: list[bool] = []
 
     def add(text: str, learned: bool) -> None:
-        for number, piece in enumerate(text.split(PLACEHOLDER)):
+        for number, piece in enumerate(text.split(IMAGE_PLACEHOLDER)):
             if number:
-                ids.extend([0] * rows)
-                targets.extend([_IGNORED] * rows)
-                places.extend([True] * rows)
+                ids.extend([0] * soft_tokens)
+                targets.extend([_IGNORED] * soft_tokens)
+                soft.extend([True] * soft_tokens)
             tokens = llm.tokenize(piece)
             ids.extend(tokens)
             targets.extend(tokens if learned else [_IGNORED] * len(tokens))
-            places.extend([False] * len(tokens))
+            soft.extend([False] * len(tokens))
 
-    said = ""
+    rendered = ""
     for number, message in enumerate(messages):
         if message["role"] != "assistant":
             continue
-        before = llm.render(messages[:number], answer_next=True)
-        after = llm.render(messages[: number + 1], answer_next=False)
-        add(before[len(said) :], learned=False)
+        before = llm.render(messages[:number], True)
+        after = llm.render(messages[: number + 1], False)
+        add(before[len(rendered) :], learned=False)
         add(after[len(before) :].rstrip("\n"), learned=True)
-        said = before + after[len(before) :].rstrip("\n")
-    return ids, targets, places
+        rendered = before + after[len(before) :].rstrip("\n")
+    return ids, targets, soft
 
 
 def pad(samples: Sequence[tuple[list[int], list[int], list[bool]]]) -> Sequences:
     """Pad conversations to one length."""
-    longest = max(len(ids) for ids, _, _ in samples)
+    length = max(len(ids) for ids, _, _ in samples)
 
     def fill(index: int, value: int) -> Tensor:
-        rows = [[*s[index], *[value] * (longest - len(s[index]))] for s in samples]
-        return torch.tensor(rows)
+        padded = [[*s[index], *[value] * (length - len(s[index]))] for s in samples]
+        return torch.tensor(padded)
 
-    mask = torch.tensor([[1] * len(s[0]) + [0] * (longest - len(s[0])) for s in samples])
+    mask = torch.tensor([[1] * len(s[0]) + [0] * (length - len(s[0])) for s in samples])
     return Sequences(fill(0, 0), fill(1, _IGNORED), fill(2, 0).bool(), mask)
 
 
 def token_losses(
-    llm: TorchLLM, batch: Sequences, rows: Tensor | None, frozen: bool = False
+    llm: TorchLanguageModel, batch: Sequences, soft_tokens: Tensor | None, frozen: bool = False
 ) -> tuple[Tensor, Tensor]:
     """Cross-entropy of each target token [N], and the number of the sample it belongs to [N].
 
-    rows: [R, K, H] for the samples that have places for them, in order; None if none has. frozen:
+    soft_tokens: [R, K, H] for the samples that have positions for them, in order; None if none has. frozen:
     nothing in the language model is trained, so what all samples begin with is computed once.
     """
     device = llm.device
@@ -94,9 +95,9 @@ def token_losses(
         prefix = _common_beginning(batch)
         batch = batch.after(len(prefix))
     embedded = llm.embed(batch.ids.to(device))  # [B, T, H]
-    if rows is not None:
-        places = batch.rows.to(device)[:, :, None].expand_as(embedded)
-        embedded = embedded.masked_scatter(places, rows.to(embedded.dtype).reshape(-1))
+    if soft_tokens is not None:
+        positions = batch.soft.to(device)[:, :, None].expand_as(embedded)
+        embedded = embedded.masked_scatter(positions, soft_tokens.to(embedded.dtype).reshape(-1))
     states = llm.hidden(embedded, whole, prefix)
     targets = batch.targets[:, 1:].to(device)
     learned = targets != _IGNORED
@@ -107,20 +108,46 @@ def token_losses(
 
 
 def _common_beginning(batch: Sequences) -> tuple[int, ...]:
-    """Return the tokens that all samples begin with, up to the first row or target."""
+    """Return the tokens that all samples begin with, up to the first soft token or target."""
     same = (batch.ids == batch.ids[:1]).all(dim=0) & (batch.mask == 1).all(dim=0)
-    same &= ~batch.rows.any(dim=0) & (batch.targets == _IGNORED).all(dim=0)
+    same &= ~batch.soft.any(dim=0) & (batch.targets == _IGNORED).all(dim=0)
     length = int(same.long().cumprod(dim=0).sum())
     # One position before the first target has to be computed, or there is nothing to learn from.
     return tuple(batch.ids[0, : max(0, length - 1)].tolist())
 
 
-def answer_loss(llm: TorchLLM, batch: Sequences, rows: Tensor | None) -> Tensor:
+def answer_loss(llm: TorchLanguageModel, batch: Sequences, soft_tokens: Tensor | None) -> Tensor:
     """Return the mean negative log-likelihood of a whole answer; nothing in the language model is
     trained.
 
     Not the mean over an answer's tokens: it would give the one word that depends on the photograph
     a tenth of the weight in a sentence of ten tokens that it has alone.
     """
-    losses, _ = token_losses(llm, batch, rows, frozen=True)
+    losses, _ = token_losses(llm, batch, soft_tokens, frozen=True)
     return losses.sum() / len(batch.ids)
+
+
+class QuestionTokens:
+    """Text tokens of questions; each is encoded once and kept in memory."""
+
+    def __init__(self, encoder: TextEncoder, device: torch.device):
+        self.encoder = encoder.to(device)
+        self.device = device
+        self._known: dict[str, Tensor] = {}
+
+    def batch(self, questions: list[str]) -> tuple[Tensor, Tensor]:
+        """Return vectors float32 [B, T, D] and their mask [B, T]."""
+        new = [q for q in dict.fromkeys(questions) if q not in self._known]
+        if new:
+            ids, mask = self.encoder.tokenize(new)
+            # In fp32, as in the local runtime.
+            with torch.no_grad(), torch.autocast(self.device.type, enabled=False):
+                vectors = self.encoder(ids.to(self.device), mask.to(self.device)).cpu()
+            for question, vector, own in zip(new, vectors, mask, strict=True):
+                self._known[question] = vector[: int(own.sum())]
+        found = [self._known[q] for q in questions]
+        padded = nn.utils.rnn.pad_sequence(found, batch_first=True)
+        mask = torch.zeros(padded.shape[:2])
+        for own, vector in zip(mask, found, strict=True):
+            own[: len(vector)] = 1
+        return padded, mask

@@ -1,7 +1,7 @@
-"""Disc crops of a whole set, decoded once and kept in a memory-mapped file.
+"""Disc crops and image tokens of a whole set, computed once and kept in memory-mapped files.
 
-Decoding and cropping a photograph costs more than a training step on it; the file also survives
-a kill, so that a resumed training starts at once, and stays out of memory where a set is large.
+Decoding and cropping a photograph costs more than a training step on it; the files also survive
+a kill, so that a resumed training starts at once, and stay out of memory where a set is large.
 """
 
 from __future__ import annotations
@@ -17,6 +17,10 @@ from torch import Tensor
 
 from ..errors import InputError
 from ..images import load_crop
+from ..model_folder import ModelFolder
+from ..runtime.onnx import EncoderSession
+
+_BATCH_SIZE = 16
 
 
 class CropStore:
@@ -60,6 +64,68 @@ class CropStore:
     def batch(self, indices: Sequence[int]) -> Tensor:
         """Return crops as uint8 [B, size, size, 3]."""
         return torch.from_numpy(self._crops[np.asarray(indices)])
+
+
+class ImageTokens:
+    """Image tokens fp16 [N, P, C] of the photographs `paths`, in a memory-mapped file.
+
+    They come from the exported encoder, as a conversation's do.
+    """
+
+    def __init__(self, folder: Path, model: ModelFolder, paths: Sequence[str]):
+        self.model, self.size = model, model.manifest.encoder.input_size
+        self.paths = list(dict.fromkeys(paths))
+        self._index = {path: index for index, path in enumerate(self.paths)}
+        self._session = EncoderSession(model.encoder_onnx)
+        blank = np.zeros((1, 3, self.size, self.size), np.float32)
+        features = self._session.run(blank).features  # [1, C, h, w]
+        self.width, self.patches = features.shape[1], features.shape[2] * features.shape[3]
+        listing = "\n".join([model.manifest.encoder.sha256, *self.paths])
+        stem = hashlib.sha256(listing.encode()).hexdigest()[:16]
+        folder.mkdir(parents=True, exist_ok=True)
+        shape = (len(self.paths), self.patches, self.width)
+        self._tokens = open_map(folder / f"tokens-{stem}.f16", shape, np.float16)
+        self._known = open_map(folder / f"tokens-{stem}.known", (len(self.paths),), np.uint8)
+
+    def fill(self, progress: Callable[[int, int], None]) -> dict[str, str]:
+        """Compute what is not there yet; return the unreadable pictures, with a sentence each."""
+        todo = [i for i in range(len(self.paths)) if not self._known[i]]
+        done, broken = len(self.paths) - len(todo), {}
+
+        def load(index: int) -> np.ndarray | InputError:
+            try:
+                return load_crop(Path(self.paths[index]), self.size)
+            except InputError as error:
+                return error
+
+        with ThreadPoolExecutor() as pool:
+            for start in range(0, len(todo), _BATCH_SIZE):
+                part = todo[start : start + _BATCH_SIZE]
+                crops: dict[int, np.ndarray] = {}
+                for number, crop in zip(part, pool.map(load, part), strict=True):
+                    if isinstance(crop, InputError):
+                        broken[self.paths[number]] = str(crop)
+                    else:
+                        crops[number] = crop
+                if crops:
+                    pixels = np.stack(list(crops.values())).transpose(0, 3, 1, 2)
+                    features = self._session.run(pixels.astype(np.float32) / 255).features
+                    tokens = features.reshape(*features.shape[:2], -1).transpose(0, 2, 1)
+                    self._tokens[list(crops)] = tokens
+                    self._known[list(crops)] = 1
+                done += len(part)
+                progress(done, len(self.paths))
+        return broken
+
+    def batch(self, images: Sequence[tuple[str, ...]]) -> tuple[Tensor, Tensor]:
+        """Return tokens float32 [B, M, P, C] and which photographs are shown, float32 [B, M]."""
+        most = max(len(paths) for paths in images)
+        tokens = np.zeros((len(images), most, self.patches, self.width), np.float32)
+        shown = np.zeros((len(images), most), np.float32)
+        for i, paths in enumerate(images):
+            for j, path in enumerate(paths):
+                tokens[i, j], shown[i, j] = self._tokens[self._index[path]], 1
+        return torch.from_numpy(tokens), torch.from_numpy(shown)
 
 
 def open_map(path: Path, shape: tuple[int, ...], dtype: type = np.uint8) -> np.memmap:

@@ -3,7 +3,7 @@
 The teacher is asked about the very crops that the student sees, and patiently (Beyer et al. 2022,
 arXiv 2106.05237). Its feature maps, inside the network as at its end, are far denser targets than
 its answers (Romero et al. 2015, arXiv 1412.6550): a network without ImageNet weights learns each of
-its stages from them, at every place of every picture.
+its stages from them, at every patch of every picture.
 
 A long schedule would ask the teacher the same again and again, at more cost than the student's own
 step: so the teacher is asked about a few augmented views of each photograph, and its answers are
@@ -22,13 +22,13 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from ..encoder.network import ImageEncoder
+from ..networks.encoder import ImageEncoder
 from .augment import resize
-from .crops import open_map
+from .caches import open_map
 
 #: Augmented views of each photograph that the teacher is asked about.
 VIEWS = 2
-#: Pixels a place stands for in the maps inside the networks that are compared.
+#: Pixels a patch stands for in the maps inside the networks that are compared.
 STRIDES = (8, 16)
 #: The finest grid that maps are compared on: finer ones hold noise and fill the disk.
 _FINEST = 14
@@ -85,14 +85,14 @@ class StoredAnswers:
     def __init__(self, folder: Path, teacher: Teacher, samples: int, size: int, views: int):
         self.teacher, self.views = teacher, views
         labels = teacher.encoder.classifier.out_features
-        rows = samples * views
+        count = samples * views
         self._maps = []
         for stride, width in zip((*STRIDES, _LAST_STRIDE), teacher.widths, strict=True):
-            places = min(math.ceil(min(size, teacher.size) / stride), _FINEST)
+            patches = min(math.ceil(min(size, teacher.size) / stride), _FINEST)
             path = folder / f"teacher-maps-{stride}.f16"
-            self._maps.append(open_map(path, (rows, width, places, places), np.float16))
-        self._probabilities = open_map(folder / "teacher-answers.f32", (rows, labels), np.float32)
-        self._known = open_map(folder / "teacher-known.u8", (rows,), np.uint8)
+            self._maps.append(open_map(path, (count, width, patches, patches), np.float16))
+        self._probabilities = open_map(folder / "teacher-answers.f32", (count, labels), np.float32)
+        self._known = open_map(folder / "teacher-known.u8", (count,), np.uint8)
 
     def answer(
         self, samples: Sequence[int], view: int, pixels: Callable[[Sequence[int]], Tensor]
@@ -102,19 +102,19 @@ class StoredAnswers:
         pixels: called with the numbers in `samples` of the photographs that the teacher was not
         asked about yet; returns that view of them, RGB [B, 3, H, W] in 0..1.
         """
-        rows = np.asarray(samples) * self.views + view
-        missing = [i for i, row in enumerate(rows) if not self._known[row]]
+        indices = np.asarray(samples) * self.views + view
+        missing = [i for i, index in enumerate(indices) if not self._known[index]]
         if missing:
             fresh = self.teacher.answer(pixels([samples[i] for i in missing]))
             for held, fine in zip(self._maps, fresh.maps, strict=True):
                 coarse = functional.adaptive_avg_pool2d(fine, held.shape[-1])
-                held[rows[missing]] = coarse.cpu().numpy().astype(np.float16)
-            self._probabilities[rows[missing]] = fresh.probabilities.cpu().numpy()
-            self._known[rows[missing]] = 1
+                held[indices[missing]] = coarse.cpu().numpy().astype(np.float16)
+            self._probabilities[indices[missing]] = fresh.probabilities.cpu().numpy()
+            self._known[indices[missing]] = 1
         device = self.teacher.device
         return Answer(
-            torch.from_numpy(self._probabilities[rows]).to(device),
-            tuple(torch.from_numpy(held[rows]).to(device).float() for held in self._maps),
+            torch.from_numpy(self._probabilities[indices]).to(device),
+            tuple(torch.from_numpy(held[indices]).to(device).float() for held in self._maps),
         )
 
 
@@ -144,13 +144,13 @@ class Student(nn.Module):
 def distillation_loss(logits: Tensor, maps: list[Tensor], answer: Answer) -> Tensor:
     """Cross-entropy with the teacher's probabilities, and one minus the cosine between maps.
 
-    The maps are compared place by place, the finer averaged to the coarser, both without the
+    The maps are compared patch by patch, the finer averaged to the coarser, both without the
     teacher's mean over the batch, which says nothing of a picture.
     """
     distances = []
     for ours, theirs in zip(maps, answer.maps, strict=True):
-        places = min(ours.shape[-1], theirs.shape[-1])
-        ours, theirs = (functional.adaptive_avg_pool2d(m.float(), places) for m in (ours, theirs))
+        patches = min(ours.shape[-1], theirs.shape[-1])
+        ours, theirs = (functional.adaptive_avg_pool2d(m.float(), patches) for m in (ours, theirs))
         usual = theirs.mean(dim=(0, 2, 3), keepdim=True)  # [1, C, 1, 1]
         alike = functional.cosine_similarity(ours - usual, theirs - usual, dim=1)
         distances.append(1 - alike.mean())

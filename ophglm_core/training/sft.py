@@ -2,42 +2,58 @@
 
 from __future__ import annotations
 
+import hashlib
 import math
 import random
+import sys
+from collections import Counter
 from dataclasses import dataclass
 from typing import Any
 
+import psutil
 import torch
+from accelerate import Accelerator
 from torch import Tensor, nn
 
-from ..data.instructions import Instruction
+from ..conditions import LabelSet
+from ..data.instructions import Instruction, read_instructions
 from ..data.pairing import Pairing, drawn_findings, picture_labels
-from ..data.records import Record
-from ..findings import describe
-from ..fusion.network import Fusion
-from ..fusion.prompt import PLACEHOLDER
-from ..llm.adapter import adapter_parameters
-from ..llm.torch_llm import TorchLLM
-from ..prompts import ask_with_facts, system_prompt
-from .fusion import QuestionTokens
-from .image_tokens import ImageTokens
-from .loop import random_order
-from .soft_prompt import Sequences, encode_turns, pad, token_losses
+from ..data.records import Record, read_records
+from ..data.splits import Split, split_texts
+from ..errors import InputError, UsageError
+from ..export.gguf import write_adapter_gguf
+from ..export.parity import adapter_parity
+from ..manifest import AdapterPart
+from ..model_folder import folder_to_write, open_model, save_manifest, write_model_folder
+from ..networks.fusion import Fusion, load_fusion
+from ..networks.language_model import TorchLanguageModel
+from ..networks.lora import adapter_parameters, add_adapter, write_peft
+from ..networks.text_encoder import TextEncoder
+from ..prompts import IMAGE_PLACEHOLDER, prompt_with_facts, system_prompt
+from ..wording import describe
+from .batches import QuestionTokens, Sequences, encode_turns, pad, token_losses
+from .caches import ImageTokens
+from .config import LANGUAGES, Callbacks, SftConfig
+from .trainer import TrainingResult, random_order
 
 #: Held-out texts whose loss is computed after an epoch.
 _JUDGED = 128
-_BATCH = 8
+_BATCH_SIZE = 8
 #: Batches over which samples of like length are gathered.
 _BUCKET = 16
 #: How often a photograph is told of by its findings alone, as for `chat --evidence findings`.
-_TOLD_SHARE = 0.3
+_FINDINGS_ONLY_SHARE = 0.3
 #: How often a sample has its facts in the prompt, as a conversation has them.
 _FACTS_SHARE = 0.6
 
 
 @dataclass(frozen=True)
 class Sample:
-    """One conversation as it is trained on: messages, and the photographs that rows are made of."""
+    """One conversation as it is trained on.
+
+    messages: of roles system, user and assistant. question: the first. image: the photograph that
+    soft tokens are made of.
+    """
 
     messages: list[dict[str, str]]
     question: str
@@ -55,7 +71,7 @@ class AdapterModule(nn.Module):
     So the training loop copies, averages and saves the adapter and not the language model.
     """
 
-    def __init__(self, llm: TorchLLM):
+    def __init__(self, llm: TorchLanguageModel):
         super().__init__()
         parameters = adapter_parameters(llm.model)
         self.names = list(parameters)
@@ -70,9 +86,9 @@ class AdapterModule(nn.Module):
         copied._llm = self._llm
         return copied
 
-    def forward(self, batch: Sequences, rows: Tensor | None) -> tuple[Tensor, Tensor]:
-        """See soft_prompt.token_losses."""
-        return token_losses(self._llm[0], batch, rows)
+    def forward(self, batch: Sequences, soft_tokens: Tensor | None) -> tuple[Tensor, Tensor]:
+        """See batches.token_losses."""
+        return token_losses(self._llm[0], batch, soft_tokens)
 
     @torch.no_grad()
     def load_into_llm(self) -> list[Tensor]:
@@ -85,56 +101,107 @@ class AdapterModule(nn.Module):
 
 
 class SftStage:
-    """The loss and the evaluation of the adapter.
+    """The data, the loss, the evaluation and the model folder of the adapter.
 
-    train, held_out: texts. records: photographs that are paired with texts of their labels, anew
-    each epoch; images, fusion, questions: how they become rows, or None for texts alone.
-    text_share: the share of samples without a picture. samples: how many an epoch draws.
+    Encoder and fusion module stay as they are. Each epoch, photographs draw texts of their labels
+    anew. Raises InputError and UsageError.
     """
 
-    def __init__(
-        self,
-        llm: TorchLLM,
-        train: list[Instruction],
-        held_out: list[Instruction],
-        records: list[Record],
-        images: ImageTokens | None,
-        fusion: Fusion | None,
-        questions: QuestionTokens | None,
-        text_share: float,
-        samples: int,
-        longest: int,
-        languages: tuple[str, ...],
-        seed: int,
-    ):
-        self.llm, self.longest, self.languages, self.seed = llm, longest, languages, seed
-        self.module: nn.Module = AdapterModule(llm)
-        self.texts = [t for t in train if t.language in languages]
-        self.images, self.questions = images, questions
-        self.fusion = fusion.to(llm.device).eval().requires_grad_(False) if fusion else None
-        self.pairing = Pairing(self.texts, seed)
-        self.pictures = [(r, picture_labels(r)) for r in records] if images else []
-        self.pictures = [(r, labels) for r, labels in self.pictures if labels]
-        self.text_share = text_share if self.pictures else 1.0
-        self.samples = samples
-        judged = [t for t in held_out if t.language in languages]
-        random.Random(seed).shuffle(judged)
+    module: nn.Module
+
+    def __init__(self, config: SftConfig):
+        if set(config.languages) - set(LANGUAGES):
+            raise UsageError(f"Languages are {' and '.join(LANGUAGES)}.")
+        self.config, self.model = config, open_model(config.model)
+        held = "an adapter" if self.model.manifest.adapter else None
+        self.out = folder_to_write(self.model, config.out, held)
+        self.state_folder = self.out.with_name(self.out.name + ".sft-training")
+        self.all_texts = read_instructions(config.data)
+        train, held_out = split_texts(self.all_texts, config.seed)
+        self.texts = [t for t in train if t.language in config.languages]
+        judged = [t for t in held_out if t.language in config.languages]
+        if not self.texts or not judged:
+            raise InputError(f"{config.data} has too few texts in {', '.join(config.languages)}.")
+        random.Random(config.seed).shuffle(judged)
         self.judged = judged[:_JUDGED]
+        self.pairing = Pairing(self.texts, config.seed)
         self.tokens = 0
         self._epoch = (-1, [Sample([], "")])
+        self.images: ImageTokens | None = None
+        self.fusion: Fusion | None = None
+        self.questions: QuestionTokens | None = None
+        self.pictures: list[tuple[Record, tuple[str, ...]]] = []
 
-    def order(self, seed: int, epoch: int, batch: int) -> list[int]:
+    def prepare(self, accelerator: Accelerator, callbacks: Callbacks) -> None:
+        """Load the networks and compute image tokens; see trainer.Stage."""
+        config = self.config
+        half = accelerator.mixed_precision == "bf16"
+        self.llm = TorchLanguageModel(config.llm, accelerator.device, config.four_bit, half)
+        torch.manual_seed(config.seed)
+        self.llm.model = add_adapter(self.llm.model, config.rank, config.alpha)
+        if config.gradient_checkpointing:
+            self.llm.model.gradient_checkpointing_enable({"use_reentrant": False})
+            self.llm.model.enable_input_require_grads()
+        self.llm.model.train()
+        if config.photographs:
+            self._prepare_photographs(accelerator, callbacks)
+        self.module = AdapterModule(self.llm)
+        with accelerator.autocast():
+            self.untrained_loss = self.held_out_loss()
+        callbacks.remark(f"Held-out loss before training: {self.untrained_loss:.4f}")
+
+    def _prepare_photographs(self, accelerator: Accelerator, callbacks: Callbacks) -> None:
+        model = self.model
+        fusion = load_fusion(model)
+        assert model.manifest.fusion is not None  # load_fusion has raised otherwise
+        split = Split(**model.manifest.training.get("split", {}))
+        found = [r for data in self.config.photographs for r in read_records(data)]
+        records = split.parts(found, model.labels)["train"]
+        with accelerator.main_process_first():
+            self.images = ImageTokens(self.state_folder, model, [str(r.image) for r in records])
+            broken = self.images.fill(callbacks.decoding)
+        for sentence in broken.values():
+            callbacks.remark(f"Excluded: {sentence}")
+        labelled = [
+            (r, picture_labels(r, model.labels)) for r in records if str(r.image) not in broken
+        ]
+        self.pictures = [(record, labels) for record, labels in labelled if labels]
+        self.fusion = fusion.to(self.llm.device).eval().requires_grad_(False)
+        encoder = TextEncoder(model.manifest.fusion.text_encoder)
+        self.questions = QuestionTokens(encoder, accelerator.device)
+
+    @property
+    def text_share(self) -> float:
+        """The share of samples without a picture."""
+        return self.config.text_share if self.pictures else 1.0
+
+    @property
+    def samples(self) -> int:
+        """Number of samples that an epoch draws."""
+        return self.config.samples or len(self.texts)
+
+    def fingerprint(self) -> dict[str, Any]:
+        """See trainer.Stage."""
+        texts = "".join(repr(t.messages) for t in self.all_texts)
+        return {
+            "texts": hashlib.sha256(texts.encode()).hexdigest(),
+            "pictures": len(self.pictures),
+            "encoder": self.model.manifest.encoder.sha256,
+        }
+
+    def order(self, seed: int, epoch: int, batch_size: int) -> list[int]:
         """Return a random order in which samples of like length share a batch, so that little is
         padded."""
         samples = self.epoch_samples(epoch)
         order = random_order(self.samples, seed, epoch)
         batches: list[list[int]] = []
-        for start in range(0, len(order), _BUCKET * batch):
-            bucket = sorted(order[start : start + _BUCKET * batch], key=lambda i: samples[i].length)
-            batches += [bucket[i : i + batch] for i in range(0, len(bucket), batch)]
+        for start in range(0, len(order), _BUCKET * batch_size):
+            bucket = order[start : start + _BUCKET * batch_size]
+            bucket.sort(key=lambda i: samples[i].length)
+            batches += [bucket[i : i + batch_size] for i in range(0, len(bucket), batch_size)]
         # The last batch may be short; it stays where the loop expects it.
-        last = [b for b in batches if len(b) < batch]
-        full = [b for b in batches if len(b) == batch]
+        last = [b for b in batches if len(b) < batch_size]
+        full = [b for b in batches if len(b) == batch_size]
         random.Random(f"{seed}:{epoch}").shuffle(full)
         return [i for b in full + last for i in b]
 
@@ -143,9 +210,9 @@ class SftStage:
     ) -> Tensor:
         """Cross-entropy of the assistant's words, each sample's mean, over the batch."""
         samples = self.epoch_samples(epoch)
-        batch, rows = self.encode([samples[i] for i in indices])
+        batch, soft_tokens = self.encode([samples[i] for i in indices])
         self.tokens += int(batch.mask.sum())
-        losses, owners = model(batch, rows)
+        losses, owners = model(batch, soft_tokens)
         count = torch.bincount(owners, minlength=len(indices)).clamp_min(1)
         result: Tensor = (losses / count[owners]).sum() / len(indices)
         return result
@@ -153,39 +220,42 @@ class SftStage:
     def epoch_samples(self, epoch: int) -> list[Sample]:
         """Return an epoch's samples, in the order drawn."""
         if self._epoch[0] != epoch:
-            draw = random.Random(f"{self.seed}:{epoch}")
-            self._epoch = (epoch, [self._draw(draw, epoch, n) for n in range(self.samples)])
+            rng = random.Random(f"{self.config.seed}:{epoch}")
+            self._epoch = (epoch, [self._draw(rng, epoch, n) for n in range(self.samples)])
         return self._epoch[1]
 
-    def _draw(self, draw: random.Random, epoch: int, number: int) -> Sample:
-        if draw.random() >= self.text_share:
-            record, labels = draw.choice(self.pictures)
-            language = draw.choice(self.languages)
+    def _draw(self, rng: random.Random, epoch: int, number: int) -> Sample:
+        if rng.random() >= self.text_share:
+            record, labels = rng.choice(self.pictures)
+            language = rng.choice(self.config.languages)
             text = self.pairing.draw(labels, epoch, number, language)
             if text is not None:
-                return with_picture(text, str(record.image), labels, draw)
-        return alone(draw.choice(self.texts), draw)
+                return with_picture(text, str(record.image), labels, self.model.labels, rng)
+        return without_picture(rng.choice(self.texts), rng)
 
     def encode(self, samples: list[Sample]) -> tuple[Sequences, Tensor | None]:
-        """Return a padded batch and the rows [R, K, H] of its pictures."""
-        rows, count = self._rows(samples)
+        """Return a padded batch and the soft tokens [R, K, H] of its pictures."""
+        soft_tokens, count = self._soft_tokens(samples)
         encoded = []
         for sample in samples:
-            ids, targets, places = encode_turns(self.llm, sample.messages, count)
+            ids, targets, soft = encode_turns(self.llm, sample.messages, count)
             # What is too long loses its end; the photograph and the question stand before it.
-            encoded.append((ids[: self.longest], targets[: self.longest], places[: self.longest]))
-        return pad(encoded), rows
+            end = self.config.max_length
+            encoded.append((ids[:end], targets[:end], soft[:end]))
+        return pad(encoded), soft_tokens
 
     @torch.no_grad()
-    def _rows(self, samples: list[Sample]) -> tuple[Tensor | None, int]:
+    def _soft_tokens(self, samples: list[Sample]) -> tuple[Tensor | None, int]:
         shown = [s for s in samples if s.image is not None]
         if not shown or self.images is None or self.fusion is None or self.questions is None:
             return None, 0
         device = self.llm.device
         images, mask = self.images.batch([(str(s.image),) for s in shown])
         text, words = self.questions.batch([s.question for s in shown])
-        rows, _ = self.fusion(images.to(device), text.to(device), words.to(device), mask.to(device))
-        return rows, int(rows.shape[1])
+        fused, _ = self.fusion(
+            images.to(device), text.to(device), words.to(device), mask.to(device)
+        )
+        return fused, int(fused.shape[1])
 
     def evaluate(self, module: nn.Module, epoch: int) -> dict[str, Any]:
         """Return the loss a token of held-out texts, and its perplexity; the score is its
@@ -200,22 +270,75 @@ class SftStage:
             for parameter, weight in zip(live.values(), before, strict=True):
                 parameter.data.copy_(weight)
             set_dropout(self.llm.model, True)
-        return {
-            "score": -loss,
-            "held_out_loss": loss,
-            "perplexity": math.exp(loss),
-        }
+        return {"score": -loss, "held_out_loss": loss, "perplexity": math.exp(loss)}
 
     @torch.no_grad()
     def held_out_loss(self) -> float:
         """Mean loss a token of the held-out texts, as they are asked in a conversation."""
         total, count = 0.0, 0
-        for start in range(0, len(self.judged), _BATCH):
-            texts = self.judged[start : start + _BATCH]
-            batch, _ = self.encode([alone(t, random.Random(t.group)) for t in texts])
+        for start in range(0, len(self.judged), _BATCH_SIZE):
+            texts = self.judged[start : start + _BATCH_SIZE]
+            batch, _ = self.encode([without_picture(t, random.Random(t.group)) for t in texts])
             losses, _ = token_losses(self.llm, batch, None)
             total, count = total + float(losses.sum()), count + len(losses)
         return total / max(1, count)
+
+    def write_model_folder(self, result: TrainingResult, callbacks: Callbacks) -> None:
+        """Write the adapter into the folder, which starts as a copy of the model."""
+        config = self.config
+        assert isinstance(self.module, AdapterModule)
+        self.module.load_state_dict(result.best_state)
+        speed = self.tokens / max(1e-9, result.seconds)
+        memory = peak_memory()
+        callbacks.remark(f"{speed:.0f} tokens a second; at most {memory:.1f} GiB of memory.")
+        with write_model_folder(self.out, self.model) as folder:
+            write_peft(self.llm.model, folder)
+            manifest = open_model(folder).manifest
+            manifest.name = self.out.name
+            manifest.adapter = AdapterPart(
+                config.rank,
+                config.alpha,
+                bool(self.pictures),
+                self._training(result, round(speed), round(memory, 1)),
+            )
+            if config.llm is None or config.llm.lower().endswith(".gguf"):
+                base = self.llm.model.config
+                write_adapter_gguf(folder, base.num_attention_heads, base.num_key_value_heads)
+                manifest.adapter.parity = adapter_parity(folder, config.llm)
+            save_manifest(folder, manifest)
+
+    def _training(self, result: TrainingResult, speed: int, memory: float) -> dict[str, Any]:
+        config = self.config
+        return {
+            "command": config.command,
+            "llm": config.llm,
+            "texts": dict(Counter(t.subset for t in self.texts)),
+            "held_out": len(self.judged),
+            "photographs": len(self.pictures),
+            "text_share": self.text_share,
+            "languages": list(config.languages),
+            "samples": self.samples,
+            "epochs": config.epochs,
+            "batch_size": config.batch_size,
+            "learning_rate": config.learning_rate,
+            "seed": config.seed,
+            "best_epoch": result.best_epoch + 1,
+            "seconds": round(result.seconds),
+            "tokens_per_second": speed,
+            "memory_gib": memory,
+            "held_out_loss_before": self.untrained_loss,
+            "history": [{k: v for k, v in h.items() if k != "score"} for h in result.history],
+        }
+
+
+def peak_memory() -> float:
+    """Return the most memory that this process has held so far, in GiB."""
+    try:
+        import resource
+    except ImportError:  # Windows
+        return float(psutil.Process().memory_info().peak_wset) / 2**30
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak / (2**30 if sys.platform == "darwin" else 2**20)  # bytes there, KiB elsewhere
 
 
 def set_dropout(model: nn.Module, on: bool) -> None:
@@ -229,42 +352,49 @@ def set_dropout(model: nn.Module, on: bool) -> None:
             module.train(on)
 
 
-def alone(text: Instruction, draw: random.Random) -> Sample:
+def without_picture(text: Instruction, rng: random.Random) -> Sample:
     """Return a text as a sample without a picture; often with its facts, as in a conversation."""
     messages = [
         {"role": "system", "content": system_prompt(language=text.language)},
         *text.messages,
     ]
-    return Sample(_with_facts(messages, text, draw), text.messages[0]["content"])
+    return Sample(_with_facts(messages, text, rng), text.messages[0]["content"])
 
 
 def with_picture(
-    text: Instruction, image: str, labels: tuple[str, ...], draw: random.Random
+    text: Instruction,
+    image: str,
+    labels: tuple[str, ...],
+    label_set: LabelSet,
+    rng: random.Random,
 ) -> Sample:
-    """Return a text as a sample about a picture: its findings in the prompt and, mostly, its rows
-    before the first question, as a conversation has them."""
-    findings = drawn_findings(image, labels, draw)
-    told = system_prompt([describe(findings, text.language)], text.language)
+    """Return a text as a sample about a picture: its findings in the prompt and, mostly, its soft
+    tokens before the first question, as a conversation has them.
+
+    labels: of the picture; label_set: of the model.
+    """
+    findings = drawn_findings(labels, label_set, rng)
+    told = system_prompt([describe(findings, label_set, text.language)], text.language)
     first, *rest = text.messages
     question = first["content"]
-    shown = None if draw.random() < _TOLD_SHARE else image
+    shown = None if rng.random() < _FINDINGS_ONLY_SHARE else image
     messages = [
         {"role": "system", "content": told},
-        {"role": "user", "content": question if shown is None else PLACEHOLDER + question},
+        {"role": "user", "content": question if shown is None else IMAGE_PLACEHOLDER + question},
         *rest,
     ]
-    return Sample(_with_facts(messages, text, draw), question, shown)
+    return Sample(_with_facts(messages, text, rng), question, shown)
 
 
 def _with_facts(
-    messages: list[dict[str, str]], text: Instruction, draw: random.Random
+    messages: list[dict[str, str]], text: Instruction, rng: random.Random
 ) -> list[dict[str, str]]:
-    if not text.plain or len(messages) != 3 or draw.random() >= _FACTS_SHARE:
+    if not text.plain or len(messages) != 3 or rng.random() >= _FACTS_SHARE:
         return [dict(m) for m in messages]
     system, user, _ = messages
     asked = user["content"]
     if text.topic != "visual":
-        asked = ask_with_facts(asked, [text.facts], text.language)
+        asked = prompt_with_facts(asked, [text.facts], text.language)
     return [
         system,
         {"role": "user", "content": asked},

@@ -1,16 +1,21 @@
 from __future__ import annotations
 
+import json
+
 import numpy as np
 import pytest
 
-from ophglm_core.labels import LABELS
-from ophglm_core.metrics import (
-    all_figures,
+from ophglm_core.conditions import LabelSet, default_labels
+from ophglm_core.evaluation.classification import confusion
+from ophglm_core.evaluation.metrics import (
+    METRICS,
+    all_metrics,
     auc_per_label,
     bootstrap,
+    confidence_interval,
     expected_calibration_error,
-    interval,
 )
+from ophglm_core.findings import Findings
 
 
 def test_calibration_error_by_hand() -> None:
@@ -21,28 +26,62 @@ def test_calibration_error_by_hand() -> None:
 
 
 def test_unknown_labels_are_left_out() -> None:
-    truth = np.full((6, len(LABELS)), np.nan)
+    labels = default_labels()
+    truth = np.full((6, len(labels)), np.nan)
     truth[:4, 1] = [0, 0, 1, 1]
-    score = np.zeros((6, len(LABELS)))
+    score = np.zeros((6, len(labels)))
     score[:, 1] = [0.1, 0.2, 0.8, 0.9, 0.99, 0.01]
-    figures = all_figures(truth, score, dict.fromkeys(LABELS, 0.5))
-    assert figures["labels"]["dr"]["auc"] == 1.0
-    assert figures["labels"]["dr"]["kappa"] == 1.0
-    assert figures["labels"]["amd"]["auc"] is None
-    assert figures["macro"]["auc"] == 1.0
-    assert auc_per_label(truth, score, LABELS)["normal"] is None
+    metrics = all_metrics(truth, score, labels, dict.fromkeys(labels, 0.5))
+    assert metrics["labels"]["dr"]["auc"] == 1.0
+    assert metrics["labels"]["dr"]["kappa"] == 1.0
+    assert metrics["labels"]["amd"]["auc"] is None
+    assert metrics["macro"]["auc"] == 1.0
+    assert auc_per_label(truth, score, labels)["normal"] is None
+
+
+def test_what_is_defined_for_no_disease_is_null_and_valid_json() -> None:
+    labels = LabelSet.of(["normal", "dr"])
+    truth = np.array([[1.0, np.nan], [0.0, np.nan]])
+    metrics = all_metrics(truth, np.full((2, 2), 0.5), labels, dict.fromkeys(labels, 0.5))
+    assert metrics["macro"] == dict.fromkeys(METRICS)
+    json.dumps(metrics, allow_nan=False)
+
+
+def test_a_models_own_labels_have_their_metrics_and_their_place_in_the_mean() -> None:
+    labels = LabelSet.of(["normal", "dr", "toy"], own=["toy"])
+    truth = np.array([[1, 0, 0], [0, 1, 0], [0, 0, 1], [0, 1, 1]], dtype=float)
+    probability = np.array([[0.9, 0.1, 0.2], [0.1, 0.9, 0.7], [0.1, 0.2, 0.6], [0.1, 0.8, 0.9]])
+    thresholds = {"normal": 0.5, "dr": 0.5, "toy": 0.65}
+    metrics = all_metrics(truth, probability, labels, thresholds)
+    assert list(metrics["labels"]) == ["normal", "dr", "toy"]
+    assert metrics["labels"]["dr"]["auc"] == 1.0
+    assert metrics["labels"]["toy"]["auc"] == 0.75
+    assert metrics["labels"]["toy"]["sensitivity"] == 0.5
+    assert metrics["macro"]["auc"] == pytest.approx((1.0 + 0.75) / 2)
+    assert 0 < metrics["odir"] < 1
+
+    called = [["normal"], ["dr", "toy"], [], ["dr", "toy"]]
+    findings = [
+        Findings("-", "ok", "-", dict(zip(labels, row, strict=True)), positive)
+        for row, positive in zip(probability.tolist(), called, strict=True)
+    ]
+    assert confusion(truth, findings, labels) == {
+        "normal": {"normal": 1, "dr": 0, "toy": 0, "none": 0, "of": 1},
+        "dr": {"normal": 0, "dr": 2, "toy": 2, "none": 0, "of": 2},
+        "toy": {"normal": 0, "dr": 1, "toy": 1, "none": 1, "of": 2},
+    }
 
 
 def test_bootstrap_draws_patients_and_not_pictures() -> None:
     patients = ["a", "a", "a", "b", "c"]
-    seen = bootstrap(patients, lambda rows: {"rows": sorted(rows.tolist())}, rounds=50)
-    for result in seen:
+    results = bootstrap(patients, lambda rows: {"rows": sorted(rows.tolist())}, rounds=50)
+    for result in results:
         rows = result["rows"]
         assert rows.count(0) == rows.count(1) == rows.count(2)
-    assert len({tuple(r["rows"]) for r in seen}) > 3
+    assert len({tuple(r["rows"]) for r in results}) > 3
 
 
-def test_interval_covers_the_truth_about_as_often_as_it_says() -> None:
+def test_a_confidence_interval_covers_the_truth_about_as_often_as_it_says() -> None:
     rng = np.random.default_rng(0)
     covered = 0
     for trial in range(60):
@@ -53,8 +92,8 @@ def test_interval_covers_the_truth_about_as_often_as_it_says() -> None:
             rounds=200,
             seed=trial,
         )
-        span = interval([m["mean"] for m in means])
-        assert span is not None
-        covered += span[0] <= 0 <= span[1]
+        interval = confidence_interval([m["mean"] for m in means])
+        assert interval is not None
+        covered += interval[0] <= 0 <= interval[1]
     assert 48 <= covered <= 60
-    assert interval([None, 1.0]) is None
+    assert confidence_interval([None, 1.0]) is None

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
+from ophglm_core.conditions import LabelSet, default_labels
 from ophglm_core.data.instructions import Instruction
-from ophglm_core.text_evaluation import _figures, repeats
-from ophglm_core.vqa_evaluation import balanced_accuracy, f1
+from ophglm_core.errors import UsageError
+from ophglm_core.evaluation.text import evaluate_texts, repeats, text_metrics
+from ophglm_core.manifest import EncoderInfo, Head, Manifest
+from ophglm_core.model_folder import ModelFolder
 
 
 def text(question: str, label: str) -> Instruction:
@@ -35,20 +40,29 @@ def test_answers_are_held_against_what_was_found() -> None:
         (text("What is glaucoma?", ""), [], "Glaucoma harms the nerve."),
         (text("What do you see?", "normal"), ["normal"], "This is definitely glaucoma."),
     ]
-    figures = _figures(answered)
-    assert figures["names_found"] == 0.5
-    assert figures["names_other"] == 0.5
-    assert figures["certain"] == 0.25
-    assert figures["cut_off"] == 0.25
-    assert figures["repeats"] == 0
+    metrics = text_metrics(answered, default_labels())
+    assert metrics["names_found"] == 0.5
+    assert metrics["names_other"] == 0.5
+    assert metrics["certain"] == 0.25
+    assert metrics["cut_off"] == 0.25
+    assert metrics["repeats"] == 0
 
 
-def test_token_f1_and_balanced_accuracy() -> None:
-    assert f1("Yes.", "yes") == 1
-    assert f1("The left eye.", "The right eye.") == pytest.approx(2 / 3)
-    assert f1("是。", "否。") == 0
-    assert f1("Glaucoma.", "") == 0
-    truth = [True, True, True, False]
-    assert balanced_accuracy(truth, [True, True, True, True]) == 0.5
-    assert balanced_accuracy(truth, [True, True, True, None]) == 0.5
-    assert balanced_accuracy(truth, truth) == 1
+def test_a_label_of_a_hospitals_own_is_named_by_its_name() -> None:
+    labels = LabelSet.of(["normal", "dr", "macular_hole", "other"], own=["macular_hole"])
+    answered = [
+        (text("What do you see?", "macular_hole"), ["macular_hole"], "A macular hole is likely."),
+        (text("What do you see?", "dr"), ["dr"], "A macular hole is likely."),
+        # Nothing can name it, so it is no failure to name it.
+        (text("What do you see?", "other"), ["other"], "Something else."),
+    ]
+    metrics = text_metrics(answered, labels)
+    assert metrics["names_found"] == 0.5
+    assert metrics["names_other"] == pytest.approx(1 / 3)
+
+
+def test_a_model_without_an_adapter_is_refused(tmp_path: Path) -> None:
+    head = Head("conditions", "multi_label", ["normal", "dr"])
+    model = ModelFolder(tmp_path, Manifest("-", EncoderInfo("-", 32, 1), [head]))
+    with pytest.raises(UsageError, match="run ophglm sft"):
+        evaluate_texts(model, [tmp_path])

@@ -1,0 +1,162 @@
+"""A model folder as an assistant: it classifies photographs and talks about them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import cached_property
+from pathlib import Path
+
+from .assets import resolve_llm
+from .chat.conversation import Chat
+from .classifier import Classifier, collect
+from .conditions import LabelSet
+from .errors import InputError, UsageError
+from .files import file_sha256
+from .findings import Findings
+from .images import Picture
+from .model_folder import ADAPTER_GGUF, ModelFolder, open_model
+from .runtime.llama import LlamaSession
+from .runtime.vqa import VqaRuntime
+
+#: What answers may rest on.
+EVIDENCE = ("findings", "fusion", "both")
+
+
+def load(
+    model: str | Path | None = None,
+    *,
+    llm: str | Path | None = None,
+    evidence: str = "both",
+    remark: Callable[[str], None] = lambda sentence: None,
+) -> Assistant:
+    """Open a model folder as an assistant.
+
+    model: a folder, or the name of a bundled one; None is the default one. llm: another language
+    model, as a GGUF file for llama.cpp. evidence: what answers rest on: 'findings' (the
+    classifier's), 'fusion' (what the language model sees itself), or 'both'. remark: is told in a
+    sentence what cannot be had, such as a fusion module that belongs to another language model.
+    Raises UsageError.
+
+    Example:
+        assistant = load()
+        print(next(assistant.classify("fundus.jpg")).positive)
+    """
+    if evidence not in EVIDENCE:
+        raise UsageError(f"'{evidence}' is no evidence; use {', '.join(EVIDENCE)}.")
+    return Assistant(open_model(model), str(llm) if llm is not None else None, evidence, remark)
+
+
+class Assistant:
+    """A model folder with a language model; see `load`.
+
+    Networks are loaded when they are first needed, and kept.
+    """
+
+    def __init__(
+        self,
+        model: ModelFolder,
+        llm: str | None = None,
+        evidence: str = "both",
+        remark: Callable[[str], None] = lambda sentence: None,
+    ):
+        self.model, self.evidence = model, evidence
+        self._llm, self._remark = llm, remark
+
+    @property
+    def labels(self) -> LabelSet:
+        """The labels that it gives."""
+        return self.model.labels
+
+    @cached_property
+    def classifier(self) -> Classifier:
+        """The image encoder with its calibration and thresholds."""
+        return Classifier(self.model)
+
+    def classify(
+        self, images: Picture | str | Iterable[Picture | str], keep_outputs: bool = False
+    ) -> Iterator[Findings]:
+        """Yield the findings of photographs, in their order.
+
+        images: one or several: paths, folders (searched recursively), PIL images, or arrays, uint8
+        [H, W, 3]. What cannot be read yields findings with status 'error'. keep_outputs: whether
+        the findings hold their class activation maps and features.
+
+        Example: `for finding in assistant.classify(["a.jpg", "photographs/"]): ...`
+        """
+        pictures, unusable = collect(_several(images))
+        yield from unusable
+        yield from self.classifier.classify(pictures, keep_outputs)
+
+    def chat(self, *images: Picture | str) -> Chat:
+        """Return a conversation about one photograph, or two: one of each eye.
+
+        Raises InputError if one cannot be read or is a folder, UsageError if there is none or more
+        than two, or the language model cannot be loaded.
+        """
+        gguf, reader, adapter = self._language_model()
+        # The two models load side by side: most of the wait is reading files.
+        with ThreadPoolExecutor(max_workers=1) as pool:
+            loading = pool.submit(LlamaSession, gguf, adapter=adapter)
+            findings = self.look(*images)
+            session = loading.result()
+        trained = self.model.manifest.adapter
+        return Chat(
+            findings,
+            self.labels,
+            session,
+            small=self._llm is None,
+            reader=reader,
+            use_findings=self.evidence != "fusion",
+            use_soft_tokens=adapter is not None and trained is not None and trained.soft_tokens,
+        )
+
+    def look(self, *images: Picture | str) -> list[Findings]:
+        """Return the findings of the photographs of one conversation, with all outputs.
+
+        Raises as `chat` does.
+        """
+        if not 1 <= len(images) <= 2:
+            raise UsageError("A conversation is about one photograph or two, one of each eye.")
+        for image in images:
+            if isinstance(image, str | Path) and Path(image).is_dir():
+                raise InputError(
+                    f"{image} is a folder; name one photograph, or use ophglm classify."
+                )
+        findings = list(self.classify(images, keep_outputs=True))
+        for finding in findings:
+            if finding.status == "error":
+                raise InputError(finding.message or f"{finding.image} cannot be read.")
+        return findings
+
+    def _language_model(self) -> tuple[Path, VqaRuntime | None, Path | None]:
+        """Return the GGUF, what reads photographs with it, and the adapter that belongs to it."""
+        manifest, gguf = self.model.manifest, resolve_llm(self._llm)
+        if manifest.fusion is None and self.evidence == "fusion":
+            raise UsageError(f"{self.model.path} has no fusion module; run ophglm train-fusion.")
+        if manifest.fusion is None and manifest.adapter is None:
+            return gguf, None, None
+        if not self.model.belongs_to(None if self._llm is None else file_sha256(gguf)):
+            name = manifest.llm.name if manifest.llm else "another language model"
+            if self.evidence == "fusion":
+                raise UsageError(
+                    f"The fusion module was trained with {name} and not with {gguf.name}."
+                )
+            if manifest.fusion is not None and self.evidence == "both":
+                self._remark(
+                    f"The fusion module belongs to {name}: {gguf.name} gets the findings as text "
+                    "only."
+                )
+            return gguf, None, None
+        adapter = self.model.path / ADAPTER_GGUF
+        usable = manifest.adapter is not None and adapter.is_file()
+        reads = manifest.fusion is not None and self.evidence != "findings"
+        reader = VqaRuntime(self.model, gguf) if reads else None
+        return gguf, reader, adapter if usable else None
+
+
+def _several(images: Picture | str | Iterable[Picture | str]) -> Sequence[Picture | str]:
+    """Return one picture or several as several; an array is one."""
+    if isinstance(images, str | Path) or hasattr(images, "shape") or hasattr(images, "getbands"):
+        return [images]  # type: ignore[list-item]
+    return list(images)  # type: ignore[arg-type]

@@ -1,0 +1,1 @@
+"""A conversation about photographs: question, answer, and the language model's part."""

@@ -1,0 +1,157 @@
+"""A question, understood once: what it names, what it asks for, and what may answer it."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from .. import knowledge
+from ..conditions import LabelSet, named_conditions
+from ..wording import is_chinese
+
+_ABOUT_PHOTOGRAPH = re.compile(
+    r"\bsee\b|seen|saw|show|find|photo|image|picture|this eye|finding|result|normal|healthy|wrong"
+    r"|how (sure|certain|likely)|probab|diagnos|\bis (it|there|this)|do i have|have i\b|compare"
+    r"|看|照片|图|正常|结果|概率|诊断|是不是|有没有|吗|比较",
+    re.IGNORECASE,
+)
+
+_SHOWN = r"(?:fundus |retinal )?(?:photograph|photo|picture|image|scan|eye|retina|fundus)"
+_THIS = rf"(?:this|the|that|my|his|her|their|it)(?: {_SHOWN}| patient(?:'s {_SHOWN})?)?"
+_HERE = (
+    rf"(?:,? ?(?:present|visible|seen|found|here|there|to be seen|(?:in|on|from) {_THIS}"
+    r"|in (?:either|both|the left|the right) eyes?))*"
+)
+_SIGNS = (
+    r"(?:(?:any|a|an|the|some) )?(?:(?:early|possible|clear) )?"
+    r"(?:(?:signs?|evidence|suspicion|indications?|features?|changes) (?:of|that suggest|suggesting) )?"
+    r"(?:(?:any|a|early|late) )?"
+)
+#: Forms of the questions that the fusion module was trained on, by kind; `{name}` is a condition.
+#: A question is of a kind only if it is nothing else: 'Is it safe with DR to become pregnant?' also
+#: names a condition, and no photograph answers it.
+_FORMS: dict[str, tuple[str, ...]] = {
+    "presence": (
+        rf"(?:is|are) there {_SIGNS}{{name}}{_HERE}",
+        rf"(?:does|do) {_THIS} (?:show|have|contain|suggest|look like) {_SIGNS}{{name}}{_HERE}",
+        rf"(?:do|can|could) you (?:see|find|detect|spot|make out) {_SIGNS}{{name}}{_HERE}",
+        rf"is {_SIGNS}{{name}}{_HERE}",
+        rf"(?:look at {_THIS}[:,]? )?is (?:it|this) {_SIGNS}{{name}}{_HERE}",
+        rf"would you say (?:that )?{_THIS} has {_SIGNS}{{name}}",
+        rf"(?:should|can|could) {{name}} be (?:suspected|made out|seen|found){_HERE}",
+        rf"(?:do i|have i|does (?:he|she|the patient)|has (?:he|she|the patient)) (?:have|got) "
+        rf"{_SIGNS}{{name}}{_HERE}",
+        rf"any {_SIGNS}{{name}}{_HERE}",
+        r"(?:从)?(?:这张|该|此|这个|这只|图中|这里|我|患者|你)?(?:眼底)?(?:照片|图像|图片|视网膜|眼睛|眼)?"
+        r"(?:中|里)?(?:有没有|是否有|有|是否存在|存在|可见|是否可见|看到|能看到|是不是|是|能怀疑)"
+        r"{name}的?(?:征象|表现|迹象|病变)?(?:了)?(?:吗|么|呢)?",
+    ),
+    "normal": (
+        rf"is (?:everything (?:normal|fine|ok|okay|healthy){_HERE}|{_THIS} (?:a )?"
+        rf"(?:normal|healthy)(?: {_SHOWN})?)",
+        rf"does {_THIS} show a (?:healthy|normal) (?:retina|eye|fundus)",
+        rf"(?:is there no|is {_THIS} free of) disease{_HERE}",
+        rf"would you call {_THIS} (?:normal|healthy)",
+        r"(?:这张|该|此|这只|图中|这个)?(?:照片显示的是|眼底|照片|图像|眼睛|视网膜)?(?:一切)?"
+        r"(?:是)?(?:否)?(?:正常|健康|没有病变|健康的视网膜)(?:吗|么)?",
+    ),
+    "which": (
+        rf"what do you see{_HERE}",
+        rf"what (?:does|did) {_THIS} show",
+        rf"(?:which|what) (?:conditions?|diseases?|findings?)(?: does| do| are| is)?"
+        rf"(?: {_THIS} show| visible| there| shown)?{_HERE}",
+        rf"which of the common fundus diseases are visible{_HERE}",
+        r"(?:please )?(?:describe|name|list) (?:the|its|your) findings",
+        rf"name the diseases that {_THIS} shows?",
+        rf"what (?:is|can be) (?:found|seen|shown){_HERE}",
+        rf"what would you report(?: for {_THIS})?",
+        rf"what is wrong with {_THIS}(?:, if anything)?",
+        rf"is (?:there )?anything wrong with {_THIS}",
+        r"(?:请)?(?:描述|说出)(?:一下)?(?:所见|这只眼睛的病变)|(?:这张)?(?:眼底)?(?:照片|图像)?"
+        r"(?:显示了哪些疾病|怎么样|应如何报告)|图中有什么发现|你(?:在这张眼底照片中)?看到了什么"
+        r"|可见哪些常见眼底病",
+    ),
+    "severity": (
+        rf"how (?:severe|advanced|bad) is (?:the |this )?{{name}}{_HERE}",
+        rf"(?:which|what)(?: is the)? (?:stage|grade|form|type|degree|severity)(?: or degree)?"
+        rf"(?: of)?(?: the| this)? {{name}}(?: shown)?(?: is (?:this|it|shown)| does {_THIS} show)?"
+        rf"{_HERE}",
+        rf"(?:grade|stage) (?:the |this )?{{name}}{_HERE}",
+        r"(?:请对图中的)?{name}(?:的严重程度如何|是哪一期|分级)|这是{name}的哪一期"
+        r"|图中{name}属于哪种类型或程度",
+    ),
+    "eye": (
+        rf"is (?:this|it) (?:a |the )?left (?:eye )?or (?:a |the )?right(?: eye)?{_HERE}",
+        rf"which (?:eye|side) (?:is (?:this|it|shown)|was photographed){_HERE}",
+        rf"does {_THIS} show the left or the right eye",
+        r"left or right(?: eye)?",
+        r"(?:这是|照片拍的是)?(?:左眼还是右眼|哪只眼睛?)",
+    ),
+    "quality": (
+        rf"(?:is|are) there (?:any )?(?:lens )?dust(?: artefacts| on the lens)?{_HERE}",
+        rf"does lens dust disturb {_THIS}",
+        rf"is {_THIS} spoiled by dust on the camera's lens",
+        r"(?:这张照片)?(?:有镜头灰尘|是否有灰尘伪影|图像是否受镜头灰尘影响)(?:吗)?",
+    ),
+    "compare": (
+        r"(?:please )?compare (?:the |these )?(?:two |both )?(?:eyes|photographs|pictures)",
+        r"do (?:both|the two) eyes show the same(?: conditions?| diseases?)?",
+        r"do these two photographs.* show the same conditions",
+        r"(?:is there a|what is the) difference between (?:the )?(?:two|both) eyes",
+        r"what differs between the left and the right eye",
+        r"(?:请比较双眼|两只眼睛的表现相同吗|左右眼照片显示的病变一样吗|双眼有差别吗)",
+    ),
+}
+_ABOUT_CONDITION = frozenset({"presence", "severity"})
+
+
+@dataclass(frozen=True)
+class Question:
+    """What a question asks.
+
+    conditions: those of the model's labels that it names, as keys. beyond: conditions that it names
+    and the model does not look for. topics: of the knowledge base, the most telling first.
+    about_photograph: whether it asks about this photograph. vqa_kind: which of the kinds of
+    questions it is that the fusion module was trained on, None for all others.
+    """
+
+    text: str
+    language: str
+    conditions: tuple[str, ...]
+    beyond: tuple[str, ...]
+    topics: tuple[str, ...]
+    about_photograph: bool
+    vqa_kind: str | None
+
+
+def parse_question(text: str, labels: LabelSet) -> Question:
+    """Understand a question. labels: of the model that looked at the photograph.
+
+    Example: `parse_question("Do you see glaucoma?", labels).vqa_kind` is 'presence'.
+    """
+    conditions = labels.named_in(text)
+    beyond = [key for key in named_conditions(text) if key not in labels]
+    return Question(
+        text=text,
+        language="zh" if is_chinese(text) else "en",
+        conditions=tuple(conditions),
+        beyond=tuple(beyond),
+        topics=tuple(knowledge.topics_of(text)),
+        about_photograph=bool(conditions) or bool(_ABOUT_PHOTOGRAPH.search(text)),
+        vqa_kind=None if beyond else _vqa_kind(text, labels, conditions),
+    )
+
+
+def _vqa_kind(text: str, labels: LabelSet, conditions: list[str]) -> str | None:
+    plain = re.sub(r"\s+", " ", text.strip().strip("?？.。!！").strip().lower())
+    if len(conditions) > 1:
+        return None
+    name = rf"(?:the )?(?:{labels[conditions[0]].pattern})" if conditions else ""
+    for kind, forms in _FORMS.items():
+        if (kind in _ABOUT_CONDITION) != bool(conditions):
+            continue
+        for form in forms:
+            pattern = form.replace("{name}", name)
+            if re.fullmatch(pattern, plain, re.IGNORECASE):
+                return kind
+    return None

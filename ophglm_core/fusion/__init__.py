@@ -1,1 +1,0 @@
-"""The fusion module: picture and question become rows for the language model."""

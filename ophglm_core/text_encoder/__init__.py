@@ -1,1 +1,0 @@
-"""The text encoder: a BERT that reads the question for the fusion module."""

@@ -1,0 +1,119 @@
+"""How findings are said, in English and Chinese, without false precision or certainty."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+from .conditions import NORMAL, LabelSet
+from .findings import Findings
+
+_NUMBERS = ("no", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten")
+
+
+def is_chinese(text: str) -> bool:
+    """Whether a text has Chinese characters."""
+    return re.search(r"[\u4e00-\u9fff]", text) is not None
+
+
+def percent(probability: float, language: str = "en") -> str:
+    """Word a probability without false precision or certainty."""
+    if probability >= 0.99:
+        return "超过99%" if language == "zh" else "over 99%"
+    if probability < 0.01:
+        return "不足1%" if language == "zh" else "under 1%"
+    return f"{probability * 100:.0f}%"
+
+
+def counted(number: int) -> str:
+    """Return a small number as a word."""
+    return _NUMBERS[number] if number < len(_NUMBERS) else str(number)
+
+
+def joined(parts: Sequence[str]) -> str:
+    """Return 'a, b and c'."""
+    if not parts:
+        return "nothing"
+    return parts[0] if len(parts) == 1 else ", ".join(parts[:-1]) + " and " + parts[-1]
+
+
+def sentence_case(text: str) -> str:
+    """Return a text with its first letter in upper case."""
+    return text[:1].upper() + text[1:]
+
+
+def describe(
+    findings: Findings, labels: LabelSet, language: str = "en", name: str | None = None
+) -> str:
+    """Put findings into one or two sentences that say no more than the picture gave.
+
+    name: of the photograph, where there are two.
+    """
+    zh = language == "zh"
+    subject = name or ("这张照片" if zh else "the photograph")
+    if findings.status == "ungradable":
+        reason = (findings.message or "").rstrip(".")
+        if zh:
+            return f"{subject}无法用于判读（{reason}），因此没有从中得出任何结论。"
+        capital = sentence_case(subject)
+        return f"{capital} cannot be judged ({reason}), so nothing is concluded from it."
+    likely = [d for d in findings.diseases if findings.probabilities[d] >= 0.5]
+    flagged = [d for d in findings.diseases if findings.probabilities[d] < 0.5]
+    write = _chinese if zh else _english
+    return write(findings, labels, sentence_case(subject), likely, flagged)
+
+
+def _english(
+    findings: Findings, labels: LabelSet, subject: str, likely: list[str], flagged: list[str]
+) -> str:
+    probabilities = findings.probabilities
+    sentences = []
+    if likely:
+        parts = [f"{labels[d].finding} ({percent(probabilities[d])})" for d in likely]
+        sentences.append(f"{subject} shows {joined(parts)}.")
+    if flagged:
+        # At a sensitivity of 85 % many are flagged of whom few have the disease; say so.
+        parts = [f"{labels[d].name} ({percent(probabilities[d])})" for d in flagged]
+        start = "It is also" if likely else f"{subject} is"
+        sentences.append(
+            f"{start} flagged at the screening threshold for {joined(parts)}: more likely absent "
+            "than present, but to be checked."
+        )
+    if not findings.diseases and findings.positive:
+        sentences.append(
+            f"{subject} shows {labels[NORMAL].finding} ({percent(probabilities[NORMAL])} normal)."
+        )
+    elif not findings.diseases:
+        count = counted(len(labels.diseases))
+        sentences.append(
+            f"{subject} is uncertain: none of the {count} conditions that it looks for reaches its "
+            "threshold, and it cannot be called normal either."
+        )
+    sentences += [labels[d].caution for d in likely if labels[d].caution]
+    return " ".join(sentences)
+
+
+def _chinese(
+    findings: Findings, labels: LabelSet, subject: str, likely: list[str], flagged: list[str]
+) -> str:
+    probabilities = findings.probabilities
+    sentences = []
+    if likely:
+        parts = [f"{labels[d].finding_zh}（概率{percent(probabilities[d], 'zh')}）" for d in likely]
+        sentences.append(f"从{subject}看：{'；'.join(parts)}。")
+    if flagged:
+        parts = [f"{labels[d].name_zh}（概率{percent(probabilities[d], 'zh')}）" for d in flagged]
+        start = "另外" if likely else f"{subject}"
+        sentences.append(f"{start}按筛查阈值提示复查{'、'.join(parts)}：更可能没有，但需核实。")
+    if not findings.diseases and findings.positive:
+        sentences.append(
+            f"从{subject}看：{labels[NORMAL].finding_zh}"
+            f"（概率{percent(probabilities[NORMAL], 'zh')}）。"
+        )
+    elif not findings.diseases:
+        count = len(labels.diseases)
+        sentences.append(
+            f"从{subject}看：所筛查的{count}种疾病均未达到阈值，但也不能判为正常，结果不确定。"
+        )
+    sentences += [labels[d].caution_zh for d in likely if labels[d].caution_zh]
+    return "".join(sentences)
