@@ -37,9 +37,10 @@ def build_instructions(
 
     One JSON object a line with 'messages', as TRL and LLaMA-Factory read them.
     """
+    from ophglm_core.data.build_instructions import build_instructions as build
+    from ophglm_core.data.build_instructions import read_questions
     from ophglm_core.data.dialogues import read_dialogues
-    from ophglm_core.data.instructions import SUBSETS, read_questions
-    from ophglm_core.data.instructions import build_instructions as build
+    from ophglm_core.data.instructions import SUBSETS
     from ophglm_core.files import write_text
 
     from .terminal import stderr

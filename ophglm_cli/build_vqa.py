@@ -15,6 +15,12 @@ def build_vqa(
         list[Path], typer.Argument(help="Labelled photographs, as train-encoder reads them.")
     ],
     out: Annotated[Path, typer.Option(help="The JSON-lines file to write.")],
+    label: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="A condition to ask about; may be repeated. Else what train-encoder learns."
+        ),
+    ] = None,
     seed: Annotated[int, typer.Option()] = 0,
 ) -> None:
     """Make question-answer pairs about photographs from their labels, in English and Chinese.
@@ -22,13 +28,14 @@ def build_vqa(
     One JSON object a line: image (two, left and right, where eyes are compared), question, answer,
     kind, labels, language, patient. Closed questions are balanced.
     """
-    from ophglm_core.data.records import read_records
-    from ophglm_core.data.vqa import build_vqa as build
+    from ophglm_core.data.build_vqa import build_vqa as build
+    from ophglm_core.data.records import choose_labels, read_records
     from ophglm_core.files import write_text
 
     from .terminal import stderr
 
-    pairs = build([record for folder in data for record in read_records(folder)], seed)
+    records = [record for folder in data for record in read_records(folder)]
+    pairs = build(records, choose_labels(records, label or ()), seed)
     lines = [json.dumps(pair.to_json(), ensure_ascii=False) for pair in pairs]
     write_text(out, "\n".join(lines) + "\n")
     counts = Counter((pair.kind, pair.language) for pair in pairs)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
+    from ophglm_core.conditions import LabelSet
     from ophglm_core.findings import Findings
 
 
@@ -34,15 +35,15 @@ def classify(
         typer.Option(help="Write an overlay for each disease found into this folder."),
     ] = None,
 ) -> None:
-    """Say which of five fundus diseases photographs show, and how sure it is.
+    """Say which fundus diseases photographs show, and how sure it is.
 
     Exit code 1 if a picture could not be read; the others are classified all the same.
     """
-    from ophglm_core.classify import Classifier, collect
+    import ophglm_core as ophglm
+    from ophglm_core.classifier import collect
     from ophglm_core.findings import NOTICE
-    from ophglm_core.modelfolder import open_model
 
-    from .results import FileSink, Format, Sink, StreamSink, TableSink
+    from .classify_output import FileSink, Format, Sink, StreamSink, TableSink
     from .terminal import counter, stderr, stdout
 
     if format is None:
@@ -54,13 +55,14 @@ def classify(
         raise typer.BadParameter(f"'{format}' is not one of table, csv, jsonl")
     if out is not None and format == Format.table:
         raise typer.BadParameter("a table is for the terminal; write csv or jsonl to a file")
-    classifier = Classifier(open_model(model))
+    assistant = ophglm.load(model)
+    labels = assistant.labels
     images, unusable = collect(paths)
     sink: Sink
     if out is not None:
-        sink = FileSink(out, Format(format), classifier.model.identity)
+        sink = FileSink(out, Format(format), assistant.model.identity, labels)
     else:
-        sink = TableSink() if format == Format.table else StreamSink(Format(format))
+        sink = TableSink(labels) if format == Format.table else StreamSink(Format(format), labels)
     failed = list(unusable)
     folders = [path for path in paths if path.is_dir()]
     rest = [image for image in images if str(image) not in sink.done]
@@ -72,9 +74,9 @@ def classify(
         tick(len(images) - len(rest))
         for findings in unusable:
             sink.write(findings)
-        for findings in classifier.classify(rest, keep_outputs=heatmaps is not None):
+        for findings in assistant.classifier.classify(rest, keep_outputs=heatmaps is not None):
             if heatmaps is not None:  # before the line, so that a line means that all is there
-                _write_heatmaps(findings, heatmaps, folders)
+                _write_heatmaps(findings, labels, heatmaps, folders)
             sink.write(findings)
             if findings.status == "error":
                 failed.append(findings)
@@ -100,21 +102,21 @@ def _resumable(out: Path | None) -> Iterator[None]:
         raise
 
 
-def _write_heatmaps(findings: Findings, out: Path, folders: list[Path]) -> None:
+def _write_heatmaps(findings: Findings, labels: LabelSet, out: Path, folders: list[Path]) -> None:
     """Write the overlays of one photograph, in the sub-folders that it lies in; of several folders,
     each gets one of its own by its name."""
     from ophglm_core.errors import InputError
-    from ophglm_core.files import written_file
-    from ophglm_core.heatmap import overlay
+    from ophglm_core.files import atomic_write
+    from ophglm_core.heatmaps import overlay
 
     image = Path(findings.image)
     root = next((r for r in folders if image.is_relative_to(r)), image.parent)
     own = root.resolve().name if len(folders) > 1 and root in folders else ""
-    place = out / own / image.parent.relative_to(root)
+    target = out / own / image.parent.relative_to(root)
     for label in findings.diseases:
         # The whole name with its ending: a.jpg and a.png may lie side by side.
         try:
-            with written_file(place / f"{image.name}.{label}.jpg") as partial:
-                overlay(findings, label).save(partial, "JPEG", quality=88)
+            with atomic_write(target / f"{image.name}.{label}.jpg") as partial:
+                overlay(findings, labels, label).save(partial, "JPEG", quality=88)
         except OSError as error:
-            raise InputError(f"{place} cannot be written ({error.strerror}).") from None
+            raise InputError(f"{target} cannot be written ({error.strerror}).") from None

@@ -7,6 +7,7 @@ import io
 import json
 import os
 import sys
+from collections.abc import Sequence
 from enum import StrEnum
 from pathlib import Path
 from types import TracebackType
@@ -14,21 +15,16 @@ from typing import Any, Self, TextIO
 
 from rich.text import Text
 
+from ophglm_core.conditions import LabelSet
 from ophglm_core.errors import InputError
 from ophglm_core.findings import Findings
-from ophglm_core.labels import LABELS
 
 from .terminal import label_style, stdout
 
-COLUMNS = ("image", "status", *LABELS, "positive", "message", "eye", "model")
-_SHORT = {
-    "normal": "norm",
-    "dr": "dr",
-    "amd": "amd",
-    "glaucoma": "glau",
-    "myopia": "myop",
-    "cataract": "cata",
-}
+
+def columns(labels: Sequence[str]) -> list[str]:
+    """Return the columns of a CSV for a model with these labels."""
+    return ["image", "status", *labels, "positive", "message", "eye", "model"]
 
 
 class Format(StrEnum):
@@ -63,9 +59,9 @@ class Sink:
         self.close(kind is None)
 
 
-def json_line(findings: Findings) -> str:
+def json_line(findings: Findings, labels: Sequence[str]) -> str:
     """Return findings as one JSON line."""
-    return json.dumps(findings.to_json(), ensure_ascii=False) + "\n"
+    return json.dumps(findings.to_json(labels), ensure_ascii=False) + "\n"
 
 
 def csv_line(values: list[Any]) -> str:
@@ -75,26 +71,26 @@ def csv_line(values: list[Any]) -> str:
     return buffer.getvalue()
 
 
-def _csv_row(findings: Findings) -> str:
-    values = findings.to_json()
+def _csv_row(findings: Findings, labels: Sequence[str]) -> str:
+    values = findings.to_json(labels)
     probabilities = values.pop("probabilities")
     values |= {k: "" if v is None else v for k, v in probabilities.items()}
     values["positive"] = ";".join(findings.positive)
-    return csv_line([values[c] if values[c] is not None else "" for c in COLUMNS])
+    return csv_line([values[c] if values[c] is not None else "" for c in columns(labels)])
 
 
 class StreamSink(Sink):
     """CSV or JSON lines on a stream, each line as soon as it is known."""
 
-    def __init__(self, format: Format, stream: TextIO | None = None, header: bool = True):
-        self._stream = stream or sys.stdout
+    def __init__(self, format: Format, labels: Sequence[str], stream: TextIO | None = None):
+        self._stream, self._labels = stream or sys.stdout, labels
         self._line = json_line if format is Format.jsonl else _csv_row
-        if format is Format.csv and header:
-            self._stream.write(csv_line(list(COLUMNS)))
+        if format is Format.csv:
+            self._stream.write(csv_line(columns(labels)))
 
     def write(self, findings: Findings) -> None:
         """Write one line."""
-        self._stream.write(self._line(findings))
+        self._stream.write(self._line(findings, self._labels))
         self._stream.flush()
 
 
@@ -105,8 +101,8 @@ class FileSink(Sink):
     on from it. Pictures that could not be read are tried again.
     """
 
-    def __init__(self, path: Path, format: Format, model: str):
-        self._path, self._format = path, format
+    def __init__(self, path: Path, format: Format, model: str, labels: Sequence[str]):
+        self._path, self._format, self._columns = path, format, columns(labels)
         self._part = path.with_name(path.name + ".part")
         kept = self._kept(model)
         self.done = frozenset(kept)
@@ -116,7 +112,7 @@ class FileSink(Sink):
             )
         except OSError as error:
             raise InputError(f"{path} cannot be written ({error.strerror}).") from None
-        self._sink = StreamSink(format, self._stream)
+        self._sink = StreamSink(format, labels, self._stream)
         self._stream.writelines(kept.values())
         self._stream.flush()
         os.replace(self._stream.name, self._part)
@@ -136,7 +132,8 @@ class FileSink(Sink):
     def _parse(self, line: str) -> dict[str, Any] | None:
         if self._format is Format.csv:
             values = next(csv.reader([line]), [])
-            return dict(zip(COLUMNS, values, strict=True)) if len(values) == len(COLUMNS) else None
+            same = len(values) == len(self._columns)
+            return dict(zip(self._columns, values, strict=True)) if same else None
         try:
             row = json.loads(line)
         except ValueError:
@@ -157,19 +154,20 @@ class FileSink(Sink):
 class TableSink(Sink):
     """A table that grows line by line and fits the width it has."""
 
-    def __init__(self) -> None:
+    def __init__(self, labels: LabelSet) -> None:
+        self._labels = labels
         width = stdout.width if stdout.is_terminal else 100
-        self._name = max(12, min(48, width - 6 * len(LABELS) - 1))
+        self._name = max(12, min(48, width - 6 * len(labels) - 1))
         header = Text(f"{'image':<{self._name}}", style="bold")
-        for label in LABELS:
-            header.append(f"{_SHORT[label]:>6}")
+        for condition in labels.conditions:
+            header.append(f"{condition.short:>6}")
         stdout.print(header)
 
     def write(self, findings: Findings) -> None:
         """Print one row; a positive label is marked with a star and stands out."""
         row = Text(_fit(findings.image, self._name).ljust(self._name))
         if findings.status == "ok":
-            for label in LABELS:
+            for label in self._labels:
                 positive = label in findings.positive
                 value = f"{findings.probabilities[label]:.2f}{'*' if positive else ' '}"
                 row.append(f"{value:>6}", style=label_style(label, positive))

@@ -17,32 +17,32 @@ Folder = Annotated[
 @data.command()
 def stats(
     folder: Folder,
-    as_json: Annotated[bool, typer.Option("--json", help="Print the figures as JSON.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the numbers as JSON.")] = False,
 ) -> None:
     """Show counts, lengths, languages and duplicates of a fine-tuning set."""
     from rich.table import Table
 
     from ophglm_core.data.instructions import read_instructions
-    from ophglm_core.data.survey import survey
+    from ophglm_core.data.statistics import statistics
 
     from .terminal import stdout
 
-    figures = survey(read_instructions(folder))
+    counts = statistics(read_instructions(folder))
     if as_json:
-        typer.echo(json.dumps(figures, indent=2, ensure_ascii=False))
+        typer.echo(json.dumps(counts, indent=2, ensure_ascii=False))
         return
     table = Table(box=None, pad_edge=False, padding=(0, 1))
     for column in ("subset", "n", "en", "zh", "turns", "characters"):
         table.add_column(column, justify="left" if column == "subset" else "right")
-    for subset, row in figures["subsets"].items():
+    for subset, row in counts["subsets"].items():
         cells = (row["count"], row["en"], row["zh"], f"{row['turns']:.1f}", row["characters"])
         table.add_row(subset, *map(str, cells))
     stdout.print(table)
     stdout.print(
-        f"{figures['count']} samples; {figures['duplicates']} said twice; "
-        f"{figures['repeated_answers']} answers stand under several questions"
+        f"{counts['count']} samples; {counts['duplicates']} said twice; "
+        f"{counts['repeated_answers']} answers stand under several questions"
     )
-    stdout.print("labels: " + ", ".join(f"{k} {v}" for k, v in figures["labels"].items()))
+    stdout.print("labels: " + ", ".join(f"{k} {v}" for k, v in counts["labels"].items()))
 
 
 @data.command()
@@ -53,10 +53,10 @@ def validate(folder: Folder) -> None:
     on both sides of the split that sft makes.
     """
     from ophglm_core.data.instructions import read_instructions
-    from ophglm_core.data.survey import problems
+    from ophglm_core.data.statistics import validate as problems_of
 
     samples = read_instructions(folder)
-    found = problems(samples)
+    found = problems_of(samples)
     for problem in found:
         typer.echo(problem)
     if found:

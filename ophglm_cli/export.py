@@ -25,48 +25,38 @@ def export(
         str, typer.Option(help="With --merge: F16, Q8_0, Q6_K, Q5_K_M, Q4_K_M, Q4_1 or Q4_0.")
     ] = "Q4_K_M",
 ) -> None:
-    """Write a model folder's ONNX files anew and compare the torch and the local runtime.
+    """Write a model folder's ONNX files again and compare the torch and the local runtime.
 
     Fails, and leaves the folder as it was, where they differ too much: encoder logits by 1e-4,
-    fused rows by 1e-3 of their size, next-token logits correlating less than 0.999, or the first
+    soft tokens by 1e-3 of their size, next-token logits correlating less than 0.999, or the first
     token differing on more than 5 prompts of 100, both with the weights in fp32. What llama.cpp's
     quantised kernels change is shown beside it.
     """
     from .packages import need_packages
 
     need_packages("torch", "timm", "transformers", "gguf", "safetensors", "onnx", extra="train")
-    from ophglm_core.data.vqa import example_prompts, read_vqa
-    from ophglm_core.export import MERGED, export_model, merge_model
-    from ophglm_core.modelfolder import open_model
+    import ophglm_core as ophglm
 
-    from .terminal import counter, stdout
+    from .terminal import fraction_bar, stdout
 
-    folder = open_model(model)
-    if vqa is None:
-        chosen = example_prompts(prompts)
-    else:
-        pairs = read_vqa(vqa)
-        step = max(1, len(pairs) // prompts)
-        chosen = [(p.image, p.question, p.language) for p in pairs[::step]][:prompts]
-    llm = folder.manifest.fusion["training"].get("llm") if folder.manifest.fusion else None
-    with counter("comparing", len(chosen)) as tick:
-        difference, parity = export_model(folder, chosen, llm, lambda *_: tick(1))
-    stdout.print(f"encoder: logits differ by at most {difference:.1e}")
-    if merge:
-        merge_model(folder, llm, quantize)
-        stdout.print(f"merged: {folder.path / MERGED} ({quantize})", soft_wrap=True)
-    if parity is not None:
-        figures = parity.to_json()
-        stdout.print(f"fused rows: differ by at most {figures['rows']:.1e} of their size")
-        stdout.print(
-            f"next-token logits: correlation {figures['correlation']:.5f} (lowest "
-            f"{figures['lowest_correlation']:.5f})"
+    with fraction_bar("comparing") as progress:
+        done = ophglm.export(
+            ophglm.open_model(model), vqa, prompts, quantize if merge else None, progress
         )
-        same = figures["same_first_token"] * figures["prompts"]
-        stdout.print(f"first token: the same on {same:.0f} of {figures['prompts']} prompts")
-        same = figures["quantised_same_first_token"] * figures["prompts"]
+    stdout.print(f"encoder: logits differ by at most {done.encoder_difference:.1e}")
+    if done.merged is not None:
+        stdout.print(f"merged: {done.merged} ({quantize})", soft_wrap=True)
+    if done.parity is not None:
+        fp32, quantised = done.parity.fp32, done.parity.quantised
+        count = len(fp32.same_top1)
+        stdout.print(f"soft tokens: differ by at most {done.parity.soft_tokens:.1e} of their size")
         stdout.print(
-            "with the weights quantised: correlation "
-            f"{figures['quantised_correlation']:.4f}, first token the same on {same:.0f}"
+            f"next-token logits: correlation {fp32.correlation:.5f} (lowest "
+            f"{min(fp32.correlations):.5f})"
         )
-    typer.echo(str(folder.path))
+        stdout.print(f"first token: the same on {sum(fp32.same_top1)} of {count} prompts")
+        stdout.print(
+            f"with the weights quantised: correlation {quantised.correlation:.4f}, first token the "
+            f"same on {sum(quantised.same_top1)}"
+        )
+    typer.echo(str(done.path))

@@ -3,32 +3,30 @@
 from __future__ import annotations
 
 import shlex
-from dataclasses import replace
 from pathlib import Path
 
 from prompt_toolkit import PromptSession
 from prompt_toolkit.history import InMemoryHistory
 from rich.text import Text
 
-from ophglm_core.assistant import Conversation
+from ophglm_core.assistant import Assistant
+from ophglm_core.chat.conversation import Chat
 from ophglm_core.errors import OphglmError, UsageError
-from ophglm_core.heatmap import overlay
-from ophglm_core.labels import BY_KEY, LABELS
-from ophglm_core.modelfolder import ModelFolder
+from ophglm_core.heatmaps import overlay
 
-from .chat_view import classify_images, show_answer, show_findings, show_notice
-from .heatmap_view import show_picture
+from .chat_output import show_answer, show_findings, show_notice
+from .heatmap_output import show_picture
 from .terminal import stderr, stdout
 
 _HELP = """\
 /image FILE [FILE]  talk about another photograph, or two
 /findings           show the findings again
-/heatmap [LABEL]    show where the classifier looked (normal, dr, amd, glaucoma, myopia, cataract)
+/heatmap [LABEL]    show where the classifier looked ({labels})
 /clear              forget the conversation, keep the photograph
 /exit               leave (Ctrl-D too); Ctrl-C stops an answer"""
 
 
-def run(conversation: Conversation, folder: ModelFolder) -> None:
+def run(conversation: Chat, assistant: Assistant) -> None:
     """Read questions and answer them until the user leaves.
 
     The history is kept in memory only: what is typed here may name a patient.
@@ -49,7 +47,7 @@ def run(conversation: Conversation, folder: ModelFolder) -> None:
             return
         try:
             if line.startswith("/"):
-                conversation = _command(line, conversation, folder)
+                _command(line, conversation, assistant)
             else:
                 show_answer(conversation, line)
                 stdout.print()
@@ -59,10 +57,10 @@ def run(conversation: Conversation, folder: ModelFolder) -> None:
             stderr.print(str(error), markup=False, style="yellow")
 
 
-def _command(line: str, conversation: Conversation, folder: ModelFolder) -> Conversation:
+def _command(line: str, conversation: Chat, assistant: Assistant) -> None:
     name, _, rest = line.partition(" ")
     if name == "/findings":
-        show_findings(conversation.findings)
+        show_findings(conversation)
     elif name == "/clear":
         conversation.clear()
         stdout.print(Text("The conversation is forgotten.", style="dim"))
@@ -70,26 +68,24 @@ def _command(line: str, conversation: Conversation, folder: ModelFolder) -> Conv
         _show_heatmaps(conversation, rest.strip())
     elif name == "/image" and rest.strip():
         paths = [Path(p).expanduser() for p in _words(rest)]
-        findings = classify_images(folder, paths)
-        conversation.clear()
-        conversation = replace(conversation, findings=findings)
-        show_findings(findings)
+        conversation.look_at(assistant.look(*paths))
+        show_findings(conversation)
     else:
-        stdout.print(_HELP, markup=False)
-    return conversation
+        stdout.print(_HELP.format(labels=", ".join(conversation.labels)), markup=False)
 
 
-def _show_heatmaps(conversation: Conversation, wanted: str) -> None:
+def _show_heatmaps(conversation: Chat, wanted: str) -> None:
     """Show the map of a label, or of the most probable finding, for each photograph."""
-    label = wanted or next(iter(conversation.found), "normal")
-    if label not in LABELS:
-        raise UsageError(f"'{label}' is not one of {', '.join(LABELS)}.")
+    labels = conversation.labels
+    label = wanted or next(iter(conversation.found), labels.keys[0])
+    if label not in labels:
+        raise UsageError(f"'{label}' is not one of {', '.join(labels)}.")
     for finding in conversation.findings:
-        stdout.print(f"{Path(finding.image).name}: {BY_KEY[label].name}", style="bold")
-        if finding.maps is None:
+        stdout.print(f"{Path(finding.image).name}: {labels[label].name}", style="bold")
+        if finding.cams is None:
             stdout.print(finding.message or "", markup=False)
         else:
-            show_picture(overlay(finding, label))
+            show_picture(overlay(finding, labels, label))
     stdout.print("What moved the classifier is not always a lesion.", style="dim")
 
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import shlex
-import sys
 from pathlib import Path
 from typing import Annotated
 
 import typer
+
+from ophglm_core.training.config import SftConfig
 
 
 def sft(
@@ -29,28 +29,43 @@ def sft(
     four_bit: Annotated[
         bool, typer.Option("--4bit", help="QLoRA: the language model in 4 bits (bitsandbytes).")
     ] = False,
-    rank: Annotated[int, typer.Option(min=1, help="Rank of the adapter.")] = 16,
-    alpha: Annotated[int, typer.Option(min=1, help="Its scale is alpha over rank.")] = 32,
+    rank: Annotated[int, typer.Option(min=1, help="Rank of the adapter.")] = SftConfig.rank,
+    alpha: Annotated[
+        int, typer.Option(min=1, help="Its scale is alpha over rank.")
+    ] = SftConfig.alpha,
     text_share: Annotated[
         float, typer.Option(min=0.0, max=1.0, help="Share of samples without a photograph.")
-    ] = 0.3,
+    ] = SftConfig.text_share,
     samples: Annotated[
         int, typer.Option(min=0, help="Samples an epoch draws; 0: as many as there are texts.")
-    ] = 0,
+    ] = SftConfig.samples,
     language: Annotated[
         list[str] | None, typer.Option(help="en, zh, or both by giving it twice.")
     ] = None,
-    epochs: Annotated[int, typer.Option(min=1)] = 3,
-    batch: Annotated[int, typer.Option(min=1, help="Samples a step, over all processes.")] = 16,
-    learning_rate: Annotated[float, typer.Option(min=0.0)] = 5e-4,
-    precision: Annotated[str, typer.Option(help="auto, bf16 or no (fp32).")] = "auto",
-    accumulate: Annotated[int, typer.Option(min=1, help="Parts a batch is computed in.")] = 1,
+    epochs: Annotated[int, typer.Option(min=1)] = SftConfig.epochs,
+    batch_size: Annotated[
+        int,
+        typer.Option("--batch-size", "--batch", min=1, help="Samples a step, over all processes."),
+    ] = SftConfig.batch_size,
+    learning_rate: Annotated[float, typer.Option(min=0.0)] = SftConfig.learning_rate,
+    precision: Annotated[str, typer.Option(help="auto, bf16 or no (fp32).")] = SftConfig.precision,
+    gradient_accumulation_steps: Annotated[
+        int,
+        typer.Option(
+            "--gradient-accumulation-steps",
+            "--accumulate",
+            min=1,
+            help="Parts a batch is computed in.",
+        ),
+    ] = SftConfig.gradient_accumulation_steps,
     gradient_checkpointing: Annotated[
         bool,
         typer.Option("--gradient-checkpointing", help="Compute more and hold less in memory."),
     ] = False,
-    longest: Annotated[int, typer.Option(min=64, help="Tokens of a sample at most.")] = 320,
-    seed: Annotated[int, typer.Option()] = 0,
+    max_length: Annotated[
+        int, typer.Option("--max-length", "--longest", min=64, help="Tokens of a sample at most.")
+    ] = SftConfig.max_length,
+    seed: Annotated[int, typer.Option()] = SftConfig.seed,
 ) -> None:
     """Fine-tune the language model by an adapter (LoRA); encoder and fusion stay frozen.
 
@@ -58,43 +73,35 @@ def sft(
     written to OUT.loss.jsonl.
     """
     from .packages import need_packages
-    from .training_view import check_precision, run
+    from .training_output import command_line, run
 
-    need_packages("torch", "transformers", "peft", "gguf", "accelerate", extra="train")
-    languages = tuple(dict.fromkeys(language or ["en"]))
-    if set(languages) - {"en", "zh"}:
-        raise typer.BadParameter("use en or zh", param_hint="--language")
-    check_precision(precision)
-    from ophglm_core.training.loop import Schedule
-    from ophglm_core.training.sft_run import SftOptions
-    from ophglm_core.training.sft_run import sft as train
+    need_packages("torch", "timm", "transformers", "peft", "gguf", "accelerate", extra="train")
+    import ophglm_core as ophglm
 
-    options = SftOptions(
-        model,
-        data,
-        tuple(photographs or ()),
-        out,
-        llm,
-        four_bit,
-        gradient_checkpointing,
-        rank,
-        alpha,
-        text_share,
-        samples,
-        longest,
-        languages,
-        shlex.join(["ophglm", *sys.argv[1:]]),
-    )
-    schedule = Schedule(
-        epochs=epochs,
-        batch=batch,
-        learning_rate=learning_rate,
-        weight_decay=0.0,
-        average=0.98,
-        patience=2,
-        seed=seed,
-        accumulate=accumulate,
-        precision=precision,
-    )
     curve = Path(f"{out or model}".rstrip("/") + ".loss.jsonl")
-    run(lambda listener: train(options, schedule, listener), curve)
+    run(
+        lambda callbacks: ophglm.sft(
+            model,
+            data,
+            callbacks,
+            photographs=tuple(photographs or ()),
+            out=out,
+            llm=llm,
+            four_bit=four_bit,
+            rank=rank,
+            alpha=alpha,
+            text_share=text_share,
+            samples=samples,
+            languages=tuple(dict.fromkeys(language or SftConfig.languages)),
+            epochs=epochs,
+            batch_size=batch_size,
+            learning_rate=learning_rate,
+            precision=precision,
+            gradient_accumulation_steps=gradient_accumulation_steps,
+            gradient_checkpointing=gradient_checkpointing,
+            max_length=max_length,
+            seed=seed,
+            command=command_line(),
+        ),
+        curve,
+    )

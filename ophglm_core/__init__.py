@@ -31,7 +31,8 @@ if TYPE_CHECKING:
     from .export.folder import export_model as export
     from .findings import Findings
     from .model_folder import ModelFolder, open_model
-    from .training import sft, train_encoder, train_fusion
+    from .training import fine_tune as sft
+    from .training import train_encoder, train_fusion
     from .training.config import Callbacks
 
 #: Public name -> the module it lies in and what it is called there.
@@ -54,7 +55,7 @@ _HOMES = {
     "export": ("export.folder", "export_model"),
     "load": ("assistant", "load"),
     "open_model": ("model_folder", "open_model"),
-    "sft": ("training", "sft"),
+    "sft": ("training", "fine_tune"),
     "train_encoder": ("training", "train_encoder"),
     "train_fusion": ("training", "train_fusion"),
 }

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from .. import knowledge
+from .. import knowledge as knowledge_base
 from ..conditions import NORMAL, LabelSet
 from ..findings import Findings
 from ..safety.red_flags import red_flags
@@ -49,7 +49,7 @@ class Answer:
     findings: tuple[AnswerPart, ...] = ()
     knowledge: tuple[AnswerPart, ...] = ()
     recommendation: tuple[AnswerPart, ...] = ()
-    facts: tuple[knowledge.Statement, ...] = ()
+    facts: tuple[knowledge_base.Statement, ...] = ()
 
 
 def found_in(findings: Sequence[Findings]) -> list[str]:
@@ -108,9 +108,9 @@ def compose(
         parts = [AnswerPart("finding", sentence) for sentence in sentences]
     asked = sorted(question.conditions, key=labels.index)
     conditions = [*question.beyond, *asked] or found or [NORMAL]
-    facts = knowledge.relevant(question.topics, conditions)
+    facts = knowledge_base.relevant(question.topics, conditions)
     if not facts and parts and not explained:
-        facts = knowledge.relevant(["definition"], conditions, 1)
+        facts = knowledge_base.relevant(["definition"], conditions, 1)
     known = [AnswerPart("knowledge", fact.text(language), fact.source) for fact in facts]
     if not explained and not parts and not known:
         known = [out_of_scope(language)]
@@ -120,7 +120,7 @@ def compose(
 
 def out_of_scope(language: str) -> AnswerPart:
     """Return the answer to what nothing checked is known of."""
-    scope = knowledge.general("scope")
+    scope = knowledge_base.general("scope")
     return AnswerPart("knowledge", scope.text(language), scope.source)
 
 
@@ -133,7 +133,7 @@ def _recommendation(
     said = {part.text for part in known}
     return [
         AnswerPart("recommendation", fact.text(language), fact.source)
-        for fact in knowledge.statements(found[0] if found else NORMAL)
+        for fact in knowledge_base.statements(found[0] if found else NORMAL)
         if fact.topic == "urgency" and fact.text(language) not in said
     ]
 

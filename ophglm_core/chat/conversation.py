@@ -70,7 +70,12 @@ class Chat:
     _messages: list[dict[str, str]] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        self._system = system_prompt(describe_all(self.findings, self.labels, "en"))
+        self.look_at(self.findings)
+
+    def look_at(self, findings: Sequence[Findings]) -> None:
+        """Start over with other photographs."""
+        self.findings = findings
+        self._system = system_prompt(describe_all(findings, self.labels, "en"))
         self._messages = [{"role": "system", "content": self._system}]
         self.model.truncate(0)
 
@@ -168,7 +173,12 @@ class Chat:
         shown = content if soft_tokens is None else IMAGE_PLACEHOLDER + content
         self._messages.append({"role": "user", "content": content})
         prompt = self._render(shown)
-        room = self.model.context - _ANSWER_TOKENS - 8 - (0 if soft_tokens is None else len(soft_tokens))
+        room = (
+            self.model.context
+            - _ANSWER_TOKENS
+            - 8
+            - (0 if soft_tokens is None else len(soft_tokens))
+        )
         if self.model.tokens and prompt.startswith(before):
             # The tokens of earlier turns stay as they are; only what follows them is added.
             addition = self._closing(before) + prompt[len(before) :]

@@ -25,7 +25,8 @@ _CERTAIN = re.compile(
     r"|\b(you|he|she|the patient|they|i) (do )?(have|has|had|suffers?|are suffering|is suffering)"
     r" (from )?(a |an |the |mild |moderate |severe |early |late )*{names}"
     r"|diagnos(ed|is) (is|of|as|with|:)|肯定|确诊|一定是|毫无疑问|就是|百分之百".replace(
-        "{names}", "(" + "|".join([*(c.pattern for c in CONDITIONS.values() if c.pattern), _OTHERS]) + ")"
+        "{names}",
+        "(" + "|".join([*(c.pattern for c in CONDITIONS.values() if c.pattern), _OTHERS]) + ")",
     ),
     re.IGNORECASE,
 )

@@ -8,7 +8,7 @@ from typing import Any
 
 from .config import Callbacks, EncoderConfig, FusionConfig, SftConfig
 
-__all__ = ["Callbacks", "sft", "train_encoder", "train_fusion"]
+__all__ = ["Callbacks", "fine_tune", "train_encoder", "train_fusion"]
 
 
 def train_encoder(
@@ -50,7 +50,7 @@ def train_fusion(
     return fit(FusionStage(config), config, callbacks)
 
 
-def sft(
+def fine_tune(
     model: str | Path, data: str | Path, callbacks: Callbacks | None = None, **options: Any
 ) -> Path | None:
     """Fine-tune the language model by an adapter and write it into a model folder.

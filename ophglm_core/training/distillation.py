@@ -23,7 +23,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from ..networks.encoder import ImageEncoder
-from .augment import resize
+from .augmentation import resize
 from .caches import open_map
 
 #: Augmented views of each photograph that the teacher is asked about.
