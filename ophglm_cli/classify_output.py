@@ -7,7 +7,7 @@ import io
 import json
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable
 from enum import StrEnum
 from pathlib import Path
 from types import TracebackType
@@ -22,7 +22,7 @@ from ophglm_core.findings import Findings
 from .terminal import label_style, stdout
 
 
-def columns(labels: Sequence[str]) -> list[str]:
+def columns(labels: Iterable[str]) -> list[str]:
     """Return the columns of a CSV for a model with these labels."""
     return ["image", "status", *labels, "positive", "message", "eye", "model"]
 
@@ -59,7 +59,7 @@ class Sink:
         self.close(kind is None)
 
 
-def json_line(findings: Findings, labels: Sequence[str]) -> str:
+def json_line(findings: Findings, labels: Iterable[str]) -> str:
     """Return findings as one JSON line."""
     return json.dumps(findings.to_json(labels), ensure_ascii=False) + "\n"
 
@@ -71,7 +71,7 @@ def csv_line(values: list[Any]) -> str:
     return buffer.getvalue()
 
 
-def _csv_row(findings: Findings, labels: Sequence[str]) -> str:
+def _csv_row(findings: Findings, labels: Iterable[str]) -> str:
     values = findings.to_json(labels)
     probabilities = values.pop("probabilities")
     values |= {k: "" if v is None else v for k, v in probabilities.items()}
@@ -82,7 +82,7 @@ def _csv_row(findings: Findings, labels: Sequence[str]) -> str:
 class StreamSink(Sink):
     """CSV or JSON lines on a stream, each line as soon as it is known."""
 
-    def __init__(self, format: Format, labels: Sequence[str], stream: TextIO | None = None):
+    def __init__(self, format: Format, labels: Iterable[str], stream: TextIO | None = None):
         self._stream, self._labels = stream or sys.stdout, labels
         self._line = json_line if format is Format.jsonl else _csv_row
         if format is Format.csv:
@@ -101,7 +101,7 @@ class FileSink(Sink):
     on from it. Pictures that could not be read are tried again.
     """
 
-    def __init__(self, path: Path, format: Format, model: str, labels: Sequence[str]):
+    def __init__(self, path: Path, format: Format, model: str, labels: Iterable[str]):
         self._path, self._format, self._columns = path, format, columns(labels)
         self._part = path.with_name(path.name + ".part")
         kept = self._kept(model)

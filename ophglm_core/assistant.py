@@ -159,4 +159,4 @@ def _several(images: Picture | str | Iterable[Picture | str]) -> Sequence[Pictur
     """Return one picture or several as several; an array is one."""
     if isinstance(images, str | Path) or hasattr(images, "shape") or hasattr(images, "getbands"):
         return [images]  # type: ignore[list-item]
-    return list(images)  # type: ignore[arg-type]
+    return list(images)

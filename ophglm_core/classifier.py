@@ -23,8 +23,8 @@ from .runtime.onnx import EncoderSession
 
 _BATCH_SIZE = 8
 #: Test-time augmentation: a retina seen in a mirror or turned shows the same diseases, so the
-#: encoder is asked about each picture four times, by the axes (height, width) that are reversed, and
-#: the answers are averaged.
+#: encoder is asked about each picture four times, by the axes (height, width) that are reversed,
+#: and the answers are averaged.
 _VIEWS: tuple[tuple[int, ...], ...] = ((), (-1,), (-2,), (-2, -1))
 
 

@@ -64,12 +64,11 @@ def open_photograph(picture: Picture, min_side: int | None = None) -> Image.Imag
                 f"An array of {picture.dtype} {list(picture.shape)} is no photograph; give uint8 "
                 "[height, width, 3]."
             )
-        try:
-            picture = Image.fromarray(picture)
-        except TypeError:
+        if picture.ndim == 3 and picture.shape[2] not in (3, 4):
             raise InputError(
                 f"An array of {list(picture.shape)} is no photograph; give [height, width, 3]."
-            ) from None
+            )
+        picture = Image.fromarray(picture)
     if isinstance(picture, Image.Image):
         return (ImageOps.exif_transpose(picture) or picture).convert("RGB")
     return _open_file(picture, min_side)

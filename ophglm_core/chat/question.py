@@ -24,7 +24,8 @@ _HERE = (
 )
 _SIGNS = (
     r"(?:(?:any|a|an|the|some) )?(?:(?:early|possible|clear) )?"
-    r"(?:(?:signs?|evidence|suspicion|indications?|features?|changes) (?:of|that suggest|suggesting) )?"
+    r"(?:(?:signs?|evidence|suspicion|indications?|features?|changes) "
+    r"(?:of|that suggest|suggesting) )?"
     r"(?:(?:any|a|early|late) )?"
 )
 #: Forms of the questions that the fusion module was trained on, by kind; `{name}` is a condition.

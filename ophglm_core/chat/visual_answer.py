@@ -55,7 +55,10 @@ class VisualAnswers:
         text = self._ask(question)
         if text is None:
             if zh:
-                return "无法就此问题从照片读取答案：照片不可用、问题不属于可读取的类型，或未得到有效答案。"
+                return (
+                    "无法就此问题从照片读取答案：照片不可用、问题不属于可读取的类型，"
+                    "或未得到有效答案。"
+                )
             return (
                 "Nothing can be read off the photograph for this question: the photograph cannot "
                 "be graded, the question is none of the kinds that can be read off one, or the "

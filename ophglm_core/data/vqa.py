@@ -40,7 +40,8 @@ def _english() -> dict[str, str]:
 class VqaPair:
     """A question about one photograph (or, to compare, the left and the right of a patient).
 
-    labels: the conditions that the pictures show, as keys. kind: see CLOSED. complete: whether all labels of the pictures are known.
+    labels: the conditions that the pictures show, as keys. kind: see CLOSED. complete: whether all
+    labels of the pictures are known.
     """
 
     image: tuple[str, ...]

@@ -37,8 +37,10 @@ QUANTIZATIONS = ("F16", "Q8_0", "Q6_K", "Q5_K_M", "Q4_K_M", "Q4_1", "Q4_0")
 
 
 def quantize(source: Path, target: Path, quantization: str) -> None:
-    """Write a GGUF file in another storage: one of QUANTIZATIONS, or as 'F32'. Raises UsageError if llama.cpp
-    cannot."""
+    """Write a GGUF file in another storage: one of QUANTIZATIONS, or 'F32'.
+
+    Raises UsageError if llama.cpp cannot.
+    """
     import llama_cpp
 
     parameters = llama_cpp.llama_model_quantize_default_params()

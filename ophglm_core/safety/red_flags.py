@@ -1,7 +1,7 @@
 """Red flags: symptoms that need care at once, whatever a photograph shows.
 
-They follow the College of Optometrists' 'Urgency of referrals' (C205 and Annex 4), NICE NG82 for new
-distortion and the BSR guideline of 2020 for giant cell arteritis.
+They follow the College of Optometrists' 'Urgency of referrals' (C205 and Annex 4), NICE NG82 for
+new distortion and the BSR guideline of 2020 for giant cell arteritis.
 """
 
 from __future__ import annotations

@@ -111,8 +111,8 @@ class FusionConfig(TrainingConfig):
     """Stage 2, the fusion module.
 
     out: None writes into the model folder itself. fusion: 'queries', or 'mlp' for OphGLM's
-    published one. text_encoder: a BERT. llm: a GGUF file, a folder or a hub id; None is the embedded
-    one. samples: questions that an epoch draws; 0 is all. epochs: with the language model;
+    published one. text_encoder: a BERT. llm: a GGUF file, a folder or a hub id; None is the
+    embedded one. samples: questions that an epoch draws; 0 is all. epochs: with the language model;
     head_epochs: before these, the closed answers only.
     """
 

@@ -274,8 +274,8 @@ def head_loss(logits: Tensor, pairs: list[VqaPair], labels: LabelSet) -> Tensor:
     """Cross-entropy of the closed answers among `pairs`, and of the conditions that the photographs
     show where all are known; 0 if there is neither.
 
-    logits: [B, len(CLOSED_ANSWERS) + len(labels)]. A question asks about one condition; what else the
-    photograph shows makes six times as much of it, and not of the wording, to learn from.
+    logits: [B, len(CLOSED_ANSWERS) + len(labels)]. A question asks about one condition; what else
+    the photograph shows makes six times as much of it, and not of the wording, to learn from.
     """
     loss = logits.sum() * 0
     answers = [closed_answer(p) for p in pairs]
