@@ -9,9 +9,9 @@ import pytest
 import torch
 from PIL import Image, ImageDraw, ImageFilter
 
-from ophglm_core.images import sample_path
-from ophglm_core.llm.torch_llm import TorchLLM
-from ophglm_core.modelfolder import ModelFolder, open_model
+from ophglm_core.assets import sample_path
+from ophglm_core.model_folder import ModelFolder, open_model
+from ophglm_core.networks.language_model import TorchLanguageModel
 
 SHARED = Path(__file__).resolve().parents[2] / "shared" / "data"
 
@@ -40,14 +40,14 @@ def bundled() -> ModelFolder:
 
 
 @pytest.fixture(scope="session")
-def llm() -> TorchLLM:
+def llm() -> TorchLanguageModel:
     """The embedded language model, read once: that takes longer than most tests. For all to use and
     none to change."""
-    return TorchLLM(None, torch.device("cpu"))
+    return TorchLanguageModel(None, torch.device("cpu"))
 
 
 @pytest.fixture(scope="session")
-def plain(llm: TorchLLM, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def plain(llm: TorchLanguageModel, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The same model as a folder in Hugging Face's form, dequantised: read in a second."""
     from .benchmarks.sft_against_trl import plain_copy  # with it comes the training of stage 3
 

@@ -19,15 +19,15 @@ from pathlib import Path
 import torch
 
 from ophglm_core.data.instructions import read_instructions
-from ophglm_core.llm.adapter import add_adapter
-from ophglm_core.llm.torch_llm import TorchLLM
-from ophglm_core.training.loop import Schedule, Trainer, make_accelerator
+from ophglm_core.networks.language_model import TorchLanguageModel
+from ophglm_core.networks.lora import add_adapter
 from ophglm_core.training.sft import SftStage
+from ophglm_core.training.trainer import Schedule, Trainer, make_accelerator
 
 _BATCH, _LONGEST, _RANK, _ALPHA = 16, 320, 16, 32
 
 
-def plain_copy(llm: TorchLLM, folder: Path) -> None:
+def plain_copy(llm: TorchLanguageModel, folder: Path) -> None:
     """Write a language model that was read from a GGUF as transformers keeps one that never was."""
     from transformers import AutoModelForCausalLM
 
@@ -44,7 +44,7 @@ def ours(model: Path, texts: Path, samples: int, work: Path) -> tuple[float, int
     whether it was in bf16."""
     accelerator = make_accelerator("auto")
     half = accelerator.mixed_precision == "bf16"
-    llm = TorchLLM(str(model), accelerator.device, half=half)
+    llm = TorchLanguageModel(str(model), accelerator.device, half=half)
     llm.model = add_adapter(llm.model, _RANK, _ALPHA)
     llm.model.train()
     train = read_instructions(texts)
@@ -100,7 +100,7 @@ def main() -> None:
     texts, samples = Path(sys.argv[1]), int(sys.argv[2]) if len(sys.argv) > 2 else 192
     with tempfile.TemporaryDirectory() as name:
         work = Path(name)
-        plain_copy(TorchLLM(None, torch.device("cpu")), work / "model")
+        plain_copy(TorchLanguageModel(None, torch.device("cpu")), work / "model")
         seconds, tokens, conversations, half = ours(work / "model", texts, samples, work)
         precision, threads = "bf16" if half else "fp32", torch.get_num_threads()
         print(f"{samples} conversations, {tokens} tokens, {precision}, {threads} threads")

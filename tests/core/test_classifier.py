@@ -4,10 +4,10 @@ from pathlib import Path
 
 import numpy as np
 
-from ophglm_core.classify import Classifier, EncoderPredictor, Prediction, collect
-from ophglm_core.modelfolder import ModelFolder
+from ophglm_core.classifier import Classifier, EncoderPredictor, Prediction, collect
+from ophglm_core.model_folder import ModelFolder
 
-from .conftest import draw_fundus
+from ..conftest import draw_fundus
 
 
 def test_mirrored_pictures_get_one_answer_and_mirrored_maps(
@@ -27,7 +27,7 @@ def test_mirrored_pictures_get_one_answer_and_mirrored_maps(
     assert isinstance(flipped, Prediction)
     assert np.abs(plain.logits - mirrored.logits).max() < 0.25  # not nil: cropping rounds
     assert np.abs(plain.logits - flipped.logits).max() < 0.25
-    same = np.corrcoef(plain.maps.ravel(), mirrored.maps[..., ::-1].ravel())[0, 1]
+    same = np.corrcoef(plain.cams.ravel(), mirrored.cams[..., ::-1].ravel())[0, 1]
     assert same > 0.97
 
 

@@ -6,11 +6,20 @@ import numpy as np
 import pytest
 
 from ophglm_core import calibration, knowledge
-from ophglm_core.findings import Findings, describe, eye_from_name, percent, positive_labels
-from ophglm_core.labels import BY_KEY, CONDITIONS, DISEASES, LABELS
-from ophglm_core.modelfolder import Calibration
+from ophglm_core.conditions import CONDITIONS, DEFAULT_LABELS, default_labels
+from ophglm_core.findings import Findings, laterality_from_name, positive_labels
+from ophglm_core.manifest import Calibration, Head
+from ophglm_core.wording import describe as describe_in
+from ophglm_core.wording import percent
 
-LOW = dict.fromkeys(LABELS, 0.02)
+DISEASES = default_labels().diseases
+
+
+def describe(findings: Findings, language: str = "en") -> str:
+    return describe_in(findings, default_labels(), language)
+
+
+LOW = dict.fromkeys(DEFAULT_LABELS, 0.02)
 
 
 def findings(positive: list[str], **probabilities: float) -> Findings:
@@ -25,7 +34,7 @@ def test_a_finding_is_a_suspicion_with_its_probability(label: str, language: str
     assert "100%" not in text
     weak = {"en": ("suggest", "suspicion", "suspected"), "zh": ("提示", "可疑")}[language]
     assert any(word in text for word in weak)
-    others = [BY_KEY[d] for d in DISEASES if d != label]
+    others = [CONDITIONS[d] for d in DISEASES if d != label]
     assert not any((c.name if language == "en" else c.name_zh) in text for c in others)
 
 
@@ -48,7 +57,7 @@ def test_a_hazy_picture_excludes_nothing() -> None:
 
 
 def test_normal_and_uncertain_and_ungradable() -> None:
-    assert "none of the five" in describe(findings(["normal"], normal=0.9))
+    assert "no sign of a condition" in describe(findings(["normal"], normal=0.9))
     assert "uncertain" in describe(findings([]))
     ungradable = Findings("a", "ungradable", "m", message="Not graded: it is too dark.")
     assert "nothing is concluded" in describe(ungradable)
@@ -56,7 +65,7 @@ def test_normal_and_uncertain_and_ungradable() -> None:
 
 
 def test_positive_labels_put_disease_before_normal() -> None:
-    thresholds = dict.fromkeys(LABELS, 0.5)
+    thresholds = dict.fromkeys(DEFAULT_LABELS, 0.5)
     assert positive_labels({**LOW, "normal": 0.9}, thresholds) == ["normal"]
     assert positive_labels({**LOW, "normal": 0.9, "dr": 0.5}, thresholds) == ["dr"]
     assert positive_labels(LOW, thresholds) == []
@@ -80,8 +89,8 @@ def test_percent_gives_no_certainty() -> None:
         ("photo.jpg", None),
     ],
 )
-def test_eye_from_name(name: str, eye: str | None) -> None:
-    assert eye_from_name(Path(name)) == eye
+def test_laterality_comes_from_the_name(name: str, eye: str | None) -> None:
+    assert laterality_from_name(Path(name)) == eye
 
 
 def test_json_keeps_its_published_fields() -> None:
@@ -100,33 +109,35 @@ def test_json_keeps_its_published_fields() -> None:
 
 def test_calibration_recovers_probabilities_and_reaches_its_sensitivity() -> None:
     rng = np.random.default_rng(0)
-    true = rng.normal(size=(4000, len(LABELS))) * 2 - 1
+    true = rng.normal(size=(4000, len(DEFAULT_LABELS))) * 2 - 1
     truth = (rng.random(true.shape) < calibration.sigmoid(true)).astype(float)
     overconfident = 3 * true + 1
-    fitted = calibration.fit(overconfident, truth, 0.85)
-    probabilities = calibration.calibrated(overconfident, fitted)
+    fitted = calibration.fit_calibration(overconfident, truth, default_labels(), 0.85)
+    probabilities = calibration.calibrated(
+        overconfident, Head("conditions", "multi_label", list(DEFAULT_LABELS), fitted)
+    )
     assert np.abs(probabilities - calibration.sigmoid(true)).mean() < 0.02
-    for column, label in enumerate(LABELS):
+    for column, label in enumerate(DEFAULT_LABELS):
         found = probabilities[truth[:, column] == 1, column] >= fitted[label].threshold
         assert 0.85 <= found.mean() < 0.86
 
 
 def test_calibration_leaves_a_label_alone_that_has_too_few_positives() -> None:
-    truth = np.zeros((50, len(LABELS)))
+    truth = np.zeros((50, len(DEFAULT_LABELS)))
     truth[0] = 1
-    fitted = calibration.fit(np.zeros_like(truth), truth)
+    fitted = calibration.fit_calibration(np.zeros_like(truth), truth, default_labels())
     assert fitted["dr"] == Calibration()
 
 
 def test_the_table_of_conditions() -> None:
-    assert LABELS == ("normal", "dr", "amd", "glaucoma", "myopia", "cataract")
-    assert len({c.odir_letter for c in CONDITIONS}) == len(CONDITIONS)
+    assert DEFAULT_LABELS == ("normal", "dr", "amd", "glaucoma", "myopia", "cataract")
+    assert len({c.odir_letter for c in CONDITIONS.values()}) == len(CONDITIONS)
     # The WHO code, never an ICD-10-CM E11 code: a photograph does not give the diabetes' type.
-    assert BY_KEY["dr"].icd10 == "H36.0"
-    assert all(c.icd10 is None or c.icd10.startswith("H") for c in CONDITIONS)
+    assert CONDITIONS["dr"].icd10 == "H36.0"
+    assert all(c.icd10 is None or c.icd10.startswith("H") for c in CONDITIONS.values())
 
 
-@pytest.mark.parametrize("label", [*LABELS, "hypertensive", "other", knowledge.GENERAL])
+@pytest.mark.parametrize("label", [*DEFAULT_LABELS, "hypertensive", "other", knowledge.GENERAL])
 def test_every_statement_has_both_languages_and_a_source(label: str) -> None:
     statements = knowledge.statements(label)
     assert statements
@@ -138,8 +149,8 @@ def test_every_statement_has_both_languages_and_a_source(label: str) -> None:
 
 
 def test_relevant_statements_fit_the_question() -> None:
-    (first, *_) = knowledge.relevant("How is it treated?", ["amd"])
+    (first, *_) = knowledge.relevant(knowledge.topics_of("How is it treated?"), ["amd"])
     assert (first.condition, first.topic) == ("amd", "treatment")
-    (first, *_) = knowledge.relevant("青光眼如何预防？", ["glaucoma"])
+    (first, *_) = knowledge.relevant(knowledge.topics_of("青光眼如何预防？"), ["glaucoma"])
     assert (first.condition, first.topic) == ("glaucoma", "prevention")
-    assert knowledge.relevant("Tell me a joke", ["dr"]) == []
+    assert knowledge.relevant(knowledge.topics_of("Tell me a joke"), ["dr"]) == []

@@ -5,23 +5,23 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from ophglm_core.conditions import DEFAULT_LABELS
 from ophglm_core.findings import Findings
-from ophglm_core.heatmap import heat, overlay
-from ophglm_core.labels import LABELS
+from ophglm_core.heatmaps import heat, overlay
 
-from .conftest import draw_fundus
+from ..conftest import draw_fundus
 
 
 def test_heat_shows_what_speaks_for_a_label_and_where(tmp_path: Path) -> None:
     draw_fundus((256, 256)).save(tmp_path / "a.png")
-    maps = np.zeros((len(LABELS), 7, 7), dtype=np.float32)
+    maps = np.zeros((len(DEFAULT_LABELS), 7, 7), dtype=np.float32)
     maps[1, 1, 5] = 9.0
     maps[1, 5, 1] = -9.0
-    finding = Findings("x", "ok", "m", maps=maps)
+    finding = Findings("x", "ok", "m", cams=maps)
     warmth = heat(maps[1], 70)
     assert warmth[15, 55] > 0.9
     assert warmth[55, 15] < 0.05
-    finding = Findings(str(tmp_path / "a.png"), "ok", "m", maps=maps)
+    finding = Findings(str(tmp_path / "a.png"), "ok", "m", cams=maps)
     plain = np.asarray(overlay(finding, "amd", 70)).astype(int)
     hot = np.asarray(overlay(finding, "dr", 70)).astype(int)
     difference = np.abs(hot - plain).sum(axis=2)

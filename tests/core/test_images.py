@@ -15,7 +15,7 @@ from ophglm_core.images import (
     open_photograph,
 )
 
-from .conftest import draw_fundus
+from ..conftest import draw_fundus
 
 
 def test_disc_is_found_off_centre(tmp_path: Path) -> None:

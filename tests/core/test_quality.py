@@ -5,14 +5,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from ophglm_core.classify import Classifier
+from ophglm_core.classifier import Classifier
 from ophglm_core.data.records import read_records
-from ophglm_core.data.split import Split
+from ophglm_core.data.splits import Split
 from ophglm_core.images import find_images
-from ophglm_core.modelfolder import ModelFolder
+from ophglm_core.model_folder import ModelFolder
 from ophglm_core.quality import measure
 
-from .conftest import draw_fundus
+from ..conftest import draw_fundus
 
 
 @pytest.mark.parametrize(

@@ -11,12 +11,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-
-from ophglm_core.data.records import read_records
-from ophglm_core.data.split import Split
-from ophglm_core.labels import DISEASES, LABELS
 from ophglm_core.metrics import auc_per_label
-from ophglm_core.modelfolder import ModelFolder
+
+from ophglm_core.conditions import DEFAULT_LABELS, DISEASES
+from ophglm_core.data.records import read_records
+from ophglm_core.data.splits import Split
+from ophglm_core.model_folder import ModelFolder
 
 from ..conftest import shared
 from .conftest import OPHGLM, Run
@@ -34,7 +34,7 @@ def test_json_lines_for_a_folder_with_broken_pictures(ophglm: Run, photographs: 
     for name in ("one_left.jpg", "two.png", "three OD.tif"):
         row = rows[name]
         assert row["status"] in ("ok", "ungradable")
-        assert list(row["probabilities"]) == list(LABELS)
+        assert list(row["probabilities"]) == list(DEFAULT_LABELS)
         if row["status"] == "ok":
             assert all(0 <= p <= 1 for p in row["probabilities"].values())
     assert rows["one_left.jpg"]["eye"] == "left"
@@ -49,11 +49,11 @@ def test_csv_and_json_lines_say_the_same(ophglm: Run, photographs: Path) -> None
         json.loads(line)
         for line in ophglm("classify", photographs, "--format", "jsonl").stdout.splitlines()
     ]
-    assert list(as_csv[0])[:10] == ["image", "status", *LABELS, "positive", "message"]
+    assert list(as_csv[0])[:10] == ["image", "status", *DEFAULT_LABELS, "positive", "message"]
     for row, other in zip(as_csv, as_json, strict=True):
         assert row["image"] == other["image"]
         assert row["positive"] == ";".join(other["positive"])
-        for label in LABELS:
+        for label in DEFAULT_LABELS:
             value = other["probabilities"][label]
             assert row[label] == ("" if value is None else str(value))
 
@@ -159,10 +159,10 @@ def test_held_out_patients_are_told_apart(ophglm: Run, odir: Path, tmp_path: Pat
     score = np.array(
         [[np.nan if v is None else v for v in r["probabilities"].values()] for r in rows]
     )
-    truth = np.array([[float(r.labels[label]) for label in LABELS] for r in test])
+    truth = np.array([[float(r.labels[label]) for label in DEFAULT_LABELS] for r in test])
     gradable = ~np.isnan(score).any(axis=1)
     assert gradable.mean() > 0.97
-    auc = auc_per_label(truth[gradable], score[gradable], LABELS)
+    auc = auc_per_label(truth[gradable], score[gradable], DEFAULT_LABELS)
     values = [auc[d] for d in DISEASES if auc[d] is not None]
     assert np.mean(values) > 0.88, auc
 

@@ -12,10 +12,10 @@ import pytest
 from PIL import Image
 from sklearn.metrics import average_precision_score, cohen_kappa_score, f1_score, roc_auc_score
 
+from ophglm_core.conditions import DEFAULT_LABELS
 from ophglm_core.data.records import read_records
-from ophglm_core.data.split import Split
-from ophglm_core.labels import LABELS
-from ophglm_core.modelfolder import ModelFolder
+from ophglm_core.data.splits import Split
+from ophglm_core.model_folder import ModelFolder
 
 from .conftest import Run
 
@@ -32,10 +32,10 @@ def fifth(odir: Path, part: str, folder: Path) -> Path:
     records = Split().parts(read_records(odir))[part][::5]
     with (folder / "labels.csv").open("w", encoding="utf-8", newline="") as stream:
         writer = csv.writer(stream)
-        writer.writerow(["image", "patient", *LABELS])
+        writer.writerow(["image", "patient", *DEFAULT_LABELS])
         for r in records:
             (folder / r.image.name).symlink_to(r.image)
-            writer.writerow([r.image.name, r.patient, *(r.labels[k] for k in LABELS)])
+            writer.writerow([r.image.name, r.patient, *(r.labels[k] for k in DEFAULT_LABELS)])
     return folder
 
 
@@ -51,7 +51,7 @@ def test_figures_are_scikit_learn_s_on_the_csv(
     truth = {r.image.name: r.labels for r in read_records(test_part)}
     judged = [r for r in rows if r["status"] == "ok"]
     assert figures["photographs"] == len(judged)
-    for label in LABELS:
+    for label in DEFAULT_LABELS:
         actual = np.array([truth[Path(r["image"]).name][label] for r in judged])
         score = np.array([float(r[label]) for r in judged])
         called = (score >= bundled.manifest.calibration[label].threshold).astype(int)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from ophglm_core.modelfolder import ModelFolder, file_sha256, open_model
+from ophglm_core.model_folder import ModelFolder, file_sha256, open_model
 
 from .conftest import Run
 

@@ -6,7 +6,7 @@ import json
 import shutil
 from pathlib import Path
 
-from ophglm_core.modelfolder import ModelFolder, file_sha256, open_model
+from ophglm_core.model_folder import ModelFolder, file_sha256, open_model
 
 from ..conftest import shared
 from .conftest import Run

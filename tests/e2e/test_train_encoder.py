@@ -10,10 +10,10 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from ophglm_core.encoder.export import load_encoder
-from ophglm_core.encoder.onnx_runtime import EncoderSession
+from ophglm_core.export.onnx import load_encoder
 from ophglm_core.images import load_crop
-from ophglm_core.modelfolder import ModelFolder, open_model
+from ophglm_core.model_folder import ModelFolder, open_model
+from ophglm_core.runtime.onnx import EncoderSession
 
 from ..conftest import draw_fundus
 from .conftest import OPHGLM, Run
@@ -67,7 +67,7 @@ def check_model(out: Path, images: Path) -> None:
     assert np.abs(expected - output.logits).max() < 1e-4
     # The maps' mean over places is the logit without the head's bias.
     bias = encoder.classifier.bias.detach().numpy()
-    assert np.abs(output.maps.mean(axis=(2, 3)) + bias - output.logits).max() < 1e-4
+    assert np.abs(output.cams.mean(axis=(2, 3)) + bias - output.logits).max() < 1e-4
 
 
 def test_ctrl_c_saves_and_says_so(three_hundred: Path, tmp_path: Path) -> None:

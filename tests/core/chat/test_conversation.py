@@ -8,15 +8,13 @@ from pathlib import Path
 
 import pytest
 
-from ophglm_core.assistant import Conversation, Part
+from ophglm_core.assets import embedded_gguf, resolve_llm
+from ophglm_core.conditions import DEFAULT_LABELS, named_conditions
 from ophglm_core.errors import UsageError
 from ophglm_core.findings import Findings
-from ophglm_core.labels import LABELS
-from ophglm_core.llm.llama_runtime import LlamaSession
-from ophglm_core.llm.source import embedded_gguf, resolve_llm
-from ophglm_core.safety import named_conditions
+from ophglm_core.runtime.llama import LlamaSession
 
-LOW = dict.fromkeys(LABELS, 0.02)
+LOW = dict.fromkeys(DEFAULT_LABELS, 0.02)
 DR = Findings("a.jpg", "ok", "m", {**LOW, "dr": 0.91}, ["dr"])
 NORMAL = Findings("b_left.jpg", "ok", "m", {**LOW, "normal": 0.93}, ["normal"], eye="left")
 
@@ -30,7 +28,7 @@ def session() -> Iterator[LlamaSession]:
 
 @pytest.fixture
 def talk(session: LlamaSession) -> Conversation:
-    session.rewind(0)
+    session.truncate(0)
     return Conversation([DR], session)
 
 
@@ -58,14 +56,14 @@ def test_first_answer_says_what_was_found_and_what_is_known(talk: Conversation) 
 def test_what_to_do_is_said_once_and_not_of_a_picture_that_cannot_be_graded(
     session: LlamaSession,
 ) -> None:
-    session.rewind(0)
+    session.truncate(0)
     normal = answer(Conversation([NORMAL], session), "What do you see?")
     assert "routine eye examinations" in text(normal, "next")
-    session.rewind(0)
+    session.truncate(0)
     asked = answer(Conversation([DR], session), "How urgent is it?")
     assert "referred to an ophthalmologist" in text(asked, "known")
     assert not text(asked, "next")
-    session.rewind(0)
+    session.truncate(0)
     dark = replace(DR, status="ungradable", probabilities={}, positive=[])
     assert not text(answer(Conversation([dark], session), "What do you see?"), "next")
 
@@ -91,7 +89,7 @@ def test_second_turn_does_not_read_the_first_again(
 def test_context_is_the_template_s_own_rendering(talk: Conversation, session: LlamaSession) -> None:
     answer(talk, "What do you see?")
     answer(talk, "What causes it?")
-    rendered = session.render(talk._messages, answer_next=False)
+    rendered = session.render(talk._messages, add_generation_prompt=False)
     held = session._llama.detokenize(session.tokens, special=True).decode()
     assert rendered.startswith(held.rstrip())
 
@@ -136,7 +134,7 @@ def test_chinese_question_gets_a_chinese_answer(talk: Conversation) -> None:
 
 
 def test_off_topic_question_is_turned_away(session: LlamaSession) -> None:
-    session.rewind(0)
+    session.truncate(0)
     talk = Conversation([DR], session)
     answer(talk, "What do you see?")
     parts = answer(talk, "Tell me a joke about a parrot")
@@ -144,7 +142,7 @@ def test_off_topic_question_is_turned_away(session: LlamaSession) -> None:
 
 
 def test_two_eyes_are_told_apart(session: LlamaSession) -> None:
-    session.rewind(0)
+    session.truncate(0)
     talk = Conversation([DR, NORMAL], session)
     seen = text(answer(talk, "What do you see?"), "seen")
     assert "Photograph 1 shows signs that suggest diabetic retinopathy" in seen
@@ -161,7 +159,7 @@ def test_stopping_an_answer_leaves_the_conversation_usable(talk: Conversation) -
 def test_same_question_same_answer(session: LlamaSession) -> None:
     answers = []
     for _ in range(2):
-        session.rewind(0)
+        session.truncate(0)
         answers.append(text(answer(Conversation([DR], session), "What is the treatment?")))
     assert answers[0] == answers[1]
 

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-
-from ophglm_core.assistant import Conversation, Part
-from ophglm_core.findings import Findings
 from ophglm_core.fusion.photograph import Photograph
-from ophglm_core.labels import LABELS
-from ophglm_core.reading import Reading
 
-LOW = dict.fromkeys(LABELS, 0.02)
+from ophglm_core.chat.visual_answer import Reading
+from ophglm_core.conditions import DEFAULT_LABELS
+from ophglm_core.findings import Findings
+
+LOW = dict.fromkeys(DEFAULT_LABELS, 0.02)
 MAP = np.zeros((4, 2, 2), np.float32)
 DR = Findings("a.jpg", "ok", "m", {**LOW, "dr": 0.91}, ["dr"], features=MAP)
 NORMAL = Findings("b.jpg", "ok", "m", {**LOW, "normal": 0.9}, ["normal"], features=MAP)

@@ -9,24 +9,25 @@ from pathlib import Path
 import pytest
 
 from ophglm_core import knowledge
-from ophglm_core.data.dialogues import Dialogues, read_dialogues
-from ophglm_core.data.identifiers import take_out
-from ophglm_core.data.instructions import (
-    SUBSETS,
-    Instruction,
-    build_instructions,
-    read_instructions,
-    read_questions,
+from ophglm_core.conditions import (
+    CONDITIONS,
+    DEFAULT_LABELS,
+    default_labels,
+    named_conditions,
 )
+from ophglm_core.data.build_instructions import build_instructions, read_questions
+from ophglm_core.data.deidentify import redact
+from ophglm_core.data.dialogues import Dialogues, read_dialogues
+from ophglm_core.data.instructions import SUBSETS, Instruction, read_instructions
 from ophglm_core.data.pairing import Pairing, picture_labels
 from ophglm_core.data.records import Record, read_records
-from ophglm_core.data.survey import problems, survey
-from ophglm_core.data.text_split import split_texts
+from ophglm_core.data.splits import split_texts
+from ophglm_core.data.statistics import statistics, validate
 from ophglm_core.errors import InputError
-from ophglm_core.labels import BY_KEY, DISEASES, LABELS
-from ophglm_core.safety import named_conditions
 
-from .conftest import shared
+from ...conftest import shared
+
+DISEASES = default_labels().diseases
 
 
 @pytest.fixture(scope="module")
@@ -61,7 +62,7 @@ def test_red_flags_are_sent_to_care_and_nothing_else(texts: list[Instruction]) -
 
 
 def test_nothing_wrong_is_found_in_the_set_and_what_is_wrong_is(texts: list[Instruction]) -> None:
-    assert problems(texts) == []
+    assert validate(texts) == []
     bad = Instruction(
         (
             {"role": "user", "content": "What is it?"},
@@ -74,10 +75,10 @@ def test_nothing_wrong_is_found_in_the_set_and_what_is_wrong_is(texts: list[Inst
         "nowhere",
         "bad",
     )
-    said = " ".join(problems([*texts, bad]))
+    said = " ".join(validate([*texts, bad]))
     assert "certain" in said
     assert "person" in said
-    figures = survey([*texts, bad, bad])
+    figures = statistics([*texts, bad, bad])
     assert figures["duplicates"] == 1
     assert figures["count"] == len(texts) + 2
 
@@ -145,7 +146,11 @@ def test_no_pair_contradicts_its_labels() -> None:
                     assert "normal" in spoken
                 if len(labels) > 1 and text.topic != "visual":
                     for label in labels:
-                        name = BY_KEY[label].name_zh if language == "zh" else BY_KEY[label].name
+                        name = (
+                            CONDITIONS[label].name_zh
+                            if language == "zh"
+                            else CONDITIONS[label].name
+                        )
                         assert name.lower() in text.messages[1]["content"].lower()
                 if text.topic == "visual":
                     shown = names_in(text) & set(DISEASES)
@@ -164,7 +169,7 @@ def test_over_epochs_a_picture_meets_many_texts_and_the_seed_repeats_them() -> N
 
 
 def test_the_labels_that_a_picture_is_paired_by() -> None:
-    zero = dict.fromkeys(LABELS, 0)
+    zero = dict.fromkeys(DEFAULT_LABELS, 0)
 
     def labels(**shown: int) -> tuple[str, ...]:
         return picture_labels(Record(Path("a.jpg"), "p", {**zero, **shown}))
@@ -377,7 +382,7 @@ def test_a_conversation_whose_turns_end_in_a_line_break(tmp_path: Path) -> None:
     ],
 )
 def test_identifiers_are_taken_out(text: str, kept: list[str]) -> None:
-    clean, count = take_out(text)
+    clean, count = redact(text)
     assert count == len(kept)
     assert not any(trace in clean for trace in kept)
 
@@ -385,7 +390,7 @@ def test_identifiers_are_taken_out(text: str, kept: list[str]) -> None:
 def test_medical_text_is_left_alone(texts: list[Instruction]) -> None:
     for text in texts:
         for message in text.messages:
-            assert take_out(message["content"]) == (message["content"], 0)
+            assert redact(message["content"]) == (message["content"], 0)
 
 
 def test_a_file_without_conversations_is_refused(tmp_path: Path) -> None:

@@ -7,21 +7,23 @@ from pathlib import Path
 
 import pytest
 
+from ophglm_core.conditions import CONDITIONS, default_labels
+from ophglm_core.data.build_vqa import build_vqa
 from ophglm_core.data.records import read_records
-from ophglm_core.data.split import Split
+from ophglm_core.data.splits import Split
 from ophglm_core.data.vqa import (
     CLOSED,
     VqaPair,
-    build_vqa,
     closed_answer,
     read_vqa,
     vqa_parts,
 )
 from ophglm_core.errors import InputError
-from ophglm_core.labels import BY_KEY, DISEASES
-from ophglm_core.vqa_evaluation import asked_about
+from ophglm_core.evaluation.vqa import asked_about
 
-from .conftest import shared
+from ...conftest import shared
+
+DISEASES = default_labels().diseases
 
 
 @pytest.fixture(scope="module")
@@ -32,7 +34,7 @@ def pairs() -> list[VqaPair]:
 def subject(pair: VqaPair) -> str:
     """What a question is about, whatever its wording: the condition it names, or nothing."""
     for label in DISEASES:
-        if BY_KEY[label].name in pair.question or BY_KEY[label].name_zh in pair.question:
+        if CONDITIONS[label].name in pair.question or CONDITIONS[label].name_zh in pair.question:
             return label
     return ""
 
@@ -54,7 +56,9 @@ def test_a_model_that_does_not_look_scores_at_chance(pairs: list[VqaPair], langu
 def test_answers_agree_with_labels(pairs: list[VqaPair]) -> None:
     for pair in pairs:
         yes = pair.answer in ("Yes.", "是。")
-        assert asked_about(pair) == (subject(pair) if pair.kind == "presence" else None)
+        assert asked_about(pair, default_labels()) == (
+            subject(pair) if pair.kind == "presence" else None
+        )
         if pair.kind == "presence":
             assert yes == (subject(pair) in pair.labels), pair
         elif pair.kind == "normal":
@@ -66,7 +70,7 @@ def test_answers_agree_with_labels(pairs: list[VqaPair]) -> None:
             named = {
                 d
                 for d in DISEASES
-                for n in (BY_KEY[d].name, BY_KEY[d].name_zh)
+                for n in (CONDITIONS[d].name, CONDITIONS[d].name_zh)
                 if n.lower() in pair.answer.lower()
             }
             assert named == set(pair.labels) - {"normal"}, pair
@@ -129,12 +133,12 @@ def test_questions_are_read_back_and_parted_as_the_encoder_was(
 
 
 def test_closed_answers_have_one_form_in_both_languages(pairs: list[VqaPair]) -> None:
-    from ophglm_core.fusion.network import ANSWERS
+    from ophglm_core.manifest import CLOSED_ANSWERS
 
     forms = {p.language: Counter[str | None]() for p in pairs}
     for pair in pairs:
         forms[pair.language][closed_answer(pair)] += 1
-    assert set(forms["en"]) - {None} == set(ANSWERS)
+    assert set(forms["en"]) - {None} == set(CLOSED_ANSWERS)
     assert set(forms["zh"]) == set(forms["en"])
 
 

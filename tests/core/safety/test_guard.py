@@ -4,7 +4,9 @@ import time
 
 import pytest
 
-from ophglm_core.safety import Guard, named_conditions, red_flags
+from ophglm_core.conditions import named_conditions
+from ophglm_core.safety.guard import Guard
+from ophglm_core.safety.red_flags import red_flags
 
 
 @pytest.mark.parametrize(
@@ -110,7 +112,7 @@ def guard(found: set[str], asked: set[str] | None = None, grounds: str = "", **k
     ],
 )
 def test_guard_objects(sentence: str, found: set[str], asked: set[str]) -> None:
-    assert guard(found, asked).objection(sentence) is not None
+    assert guard(found, asked).check(sentence) is not None
 
 
 @pytest.mark.parametrize(
@@ -123,24 +125,24 @@ def test_guard_objects(sentence: str, found: set[str], asked: set[str]) -> None:
     ],
 )
 def test_guard_lets_general_knowledge_pass(sentence: str, found: set[str], asked: set[str]) -> None:
-    assert guard(found, asked).objection(sentence) is None
+    assert guard(found, asked).check(sentence) is None
 
 
 def test_guard_objects_to_repetition_and_to_what_is_not_supported() -> None:
     g = guard({"dr"})
-    assert g.objection("Good control of blood sugar helps.") is None
-    assert g.objection("Good control of blood sugar helps!") == "said before"
-    g.hear("Control of blood sugar, blood pressure and lipids protects the vision.")
+    assert g.check("Good control of blood sugar helps.") is None
+    assert g.check("Good control of blood sugar helps!") == "said before"
+    g.record("Control of blood sugar, blood pressure and lipids protects the vision.")
     again = "The vision is protected by control of blood sugar, pressure of blood and lipids."
-    assert g.objection(again) == "said before"
+    assert g.check(again) == "said before"
     strict = guard({"dr"}, grounds="Control of blood sugar protects vision.", support=0.5)
-    assert strict.objection("Blood sugar control protects the vision.") is None
-    assert strict.objection("The cat sat upon the elephant.") is not None
+    assert strict.check("Blood sugar control protects the vision.") is None
+    assert strict.check("The cat sat upon the elephant.") is not None
 
 
 def test_numbers_that_were_given_may_be_repeated() -> None:
-    assert guard({"dr"}, grounds="seen within 14 days").objection("Within 14 days.") is None
-    assert guard({"dr"}).objection("Within 14 days.") is not None
+    assert guard({"dr"}, grounds="seen within 14 days").check("Within 14 days.") is None
+    assert guard({"dr"}).check("Within 14 days.") is not None
 
 
 @pytest.mark.parametrize(
@@ -155,6 +157,6 @@ def test_numbers_that_were_given_may_be_repeated() -> None:
 def test_a_small_model_may_not_turn_a_statement_round(sentence: str, turned: bool) -> None:
     told = "Treatment usually slows or stops further loss. Damage often cannot be undone."
     guard = Guard(frozenset(), frozenset(), told, support=0.5)
-    objection = guard.objection(sentence)
+    objection = guard.check(sentence)
     assert (objection is not None) == turned
     assert not turned or "denies" in str(objection)

