@@ -23,8 +23,8 @@ def train_encoder(
         list[str] | None,
         typer.Option(
             "--label",
-            help="A condition to learn, by its name or column; may be repeated. Default: the bundled "
-            "model's where the data have them, else all that the data have.",
+            help="A condition to learn, by its name or column; may be repeated. Default: those of "
+            "the bundled model where the data have them, else all that the data have.",
         ),
     ] = None,
     architecture: Annotated[

@@ -86,7 +86,8 @@ def token_losses(
     """Cross-entropy of each target token [N], and the number of the sample it belongs to [N].
 
     soft_tokens: [R, K, H] for the samples that have positions for them, in order; None if none has.
-    frozen: nothing in the language model is trained, so what all samples begin with is computed once.
+    frozen: nothing in the language model is trained, so what all samples begin with is computed
+    once.
     """
     device = llm.device
     whole = batch.mask.to(device)

@@ -15,7 +15,7 @@ def losses(text: str) -> list[float]:
 def test_two_processes_learn_as_one(three_hundred: Path, tmp_path: Path) -> None:
     """torchrun on gloo: the same command, the same global batch, the same loss curve."""
     options = ["train-encoder", str(three_hundred), "--epochs", "2", "--size", "64"]
-    options += ["--batch", "16", "--precision", "no", "--architecture", "test_convnext"]
+    options += ["--batch-size", "16", "--precision", "no", "--architecture", "test_convnext"]
     one = subprocess.run(
         [str(OPHGLM), *options, "--out", str(tmp_path / "one")], capture_output=True, text=True
     )

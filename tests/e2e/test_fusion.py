@@ -21,7 +21,7 @@ def test_questions_training_and_what_it_leaves_alone(
     shutil.copytree(bundled.path, start)
     assert ophglm("build-vqa", few, "--out", vqa).returncode == 0
     before = {p.name: file_sha256(p) for p in start.iterdir() if p.is_file()}
-    options = ["--epochs", "1", "--head-epochs", "1", "--samples", "16", "--batch", "8"]
+    options = ["--epochs", "1", "--head-epochs", "1", "--samples", "16", "--batch-size", "8"]
     trained = ophglm("train-fusion", start, vqa, "--out", out, "--fusion", "mlp", *options)
     assert trained.returncode == 0, trained.stderr
     assert trained.stdout.strip() == str(out)
@@ -33,9 +33,9 @@ def test_questions_training_and_what_it_leaves_alone(
         assert file_sha256(out / name) == before[name]
     model = open_model(out)
     assert model.manifest.fusion is not None
-    assert model.manifest.fusion["network"]["kind"] == "mlp"
-    assert model.manifest.fusion["training"]["history"][1]["language_loss"] > 0
-    assert model.manifest.fusion["parity"]["rows"] < 1e-3
+    assert model.manifest.fusion.network.kind == "mlp"
+    assert model.manifest.fusion.training["history"][1]["language_loss"] > 0
+    assert model.manifest.fusion.parity["soft_tokens"] < 1e-3
     assert not list(tmp_path.glob("*-training"))
     # Two processes, with the same global batch, learn as one; and the same weights in another form.
     torchrun = [str(Path(sys.executable).with_name("torchrun")), "--nproc-per-node=2"]
@@ -45,7 +45,7 @@ def test_questions_training_and_what_it_leaves_alone(
     assert both.returncode == 0, both.stderr
     told = open_model(two).manifest.fusion
     assert told is not None
-    histories = (model.manifest.fusion["training"]["history"], told["training"]["history"])
+    histories = (model.manifest.fusion.training["history"], told.training["history"])
     for alone, together in zip(*histories, strict=True):
         assert together["loss"] == pytest.approx(alone["loss"], rel=0.1)
     again = ophglm("train-fusion", start, vqa, "--out", out)
@@ -53,9 +53,9 @@ def test_questions_training_and_what_it_leaves_alone(
     assert "is there already" in again.stderr
     told = ophglm("evaluate", "--vqa", out, vqa, "--limit", "1", "--json")
     assert told.returncode == 0, told.stderr
-    figures = json.loads(told.stdout)
-    assert figures["questions"] >= 4
-    assert set(figures["kinds"]["presence en"]) >= {"photograph", "nothing", "findings", "shuffled"}
+    metrics = json.loads(told.stdout)
+    assert metrics["questions"] >= 4
+    assert set(metrics["kinds"]["presence en"]) >= {"photograph", "nothing", "findings", "shuffled"}
 
 
 def test_the_bundled_module_looks_at_the_photograph(
@@ -94,18 +94,18 @@ def test_export_writes_the_parts_anew_and_says_how_alike_they_are(
     (copy / "fusion.onnx").write_bytes(b"broken")
     result = ophglm("export", copy, "--prompts", "20", "--vqa", vqa)
     assert result.returncode == 0, result.stderr
-    assert "fused rows: differ by at most" in result.stdout
+    assert "soft tokens: differ by at most" in result.stdout
     assert "first token: the same on 20 of 20 prompts" in result.stdout
     assert "with the weights quantised: correlation 0.99" in result.stdout
     assert (copy / "fusion.onnx").stat().st_size > 1e6
     fusion = open_model(copy).manifest.fusion
     assert fusion is not None
-    figures = fusion["parity"]
-    assert figures["prompts"] == 20
-    assert figures["rows"] < 1e-3
-    assert figures["correlation"] > 0.9999
-    assert 0.99 < figures["quantised_correlation"] < figures["correlation"]
-    assert figures["quantised_same_first_token"] >= 0.85  # questions near the border
+    metrics = fusion.parity
+    assert metrics["prompts"] == 20
+    assert metrics["soft_tokens"] < 1e-3
+    assert metrics["correlation"] > 0.9999
+    assert 0.99 < metrics["quantised_correlation"] < metrics["correlation"]
+    assert metrics["quantised_top1_agreement"] >= 0.85  # questions near the border
 
 
 def test_chat_tells_its_two_kinds_of_evidence_apart(ophglm: Run) -> None:
@@ -115,9 +115,9 @@ def test_chat_tells_its_two_kinds_of_evidence_apart(ophglm: Run) -> None:
         result = ophglm("chat", *question, "--evidence", evidence)
         assert result.returncode == 0, result.stderr
         kinds[evidence] = [p["kind"] for p in json.loads(result.stdout)["parts"]]
-    assert "read" not in kinds["findings"]
-    assert kinds["fusion"] == ["read"]
-    assert kinds["both"].index("seen") < kinds["both"].index("read")
+    assert "visual_answer" not in kinds["findings"]
+    assert kinds["fusion"] == ["visual_answer"]
+    assert kinds["both"].index("finding") < kinds["both"].index("visual_answer")
     wrong = ophglm("chat", *question, "--evidence", "guess")
     assert wrong.returncode == 2
     assert "findings, fusion, both" in wrong.stderr

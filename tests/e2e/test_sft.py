@@ -31,7 +31,7 @@ def test_texts_training_and_a_conversation_with_the_adapter(
     assert ophglm("data", "validate", texts).returncode == 0
     for path in texts.glob("*.jsonl"):  # enough to train and to hold out; all would take minutes
         path.write_text("".join(path.read_text().splitlines(keepends=True)[::16]))
-    options = ["--epochs", "1", "--samples", "8", "--batch", "4", "--rank", "4"]
+    options = ["--epochs", "1", "--samples", "8", "--batch-size", "4", "--rank", "4"]
     command = ["sft", bundled.path, texts, "--photographs", few, "--out", out, *options]
     trained = ophglm(*command)
     assert trained.returncode == 0, trained.stderr
@@ -42,8 +42,8 @@ def test_texts_training_and_a_conversation_with_the_adapter(
     assert {line["step"] for line in curve} == {1, 2}
     model = open_model(out)
     assert model.manifest.adapter is not None
-    assert model.manifest.adapter["rows"] is True
-    assert model.manifest.adapter["parity"]["correlation"] > 0.9999
+    assert model.manifest.adapter.soft_tokens is True
+    assert model.manifest.adapter.parity["correlation"] > 0.9999
     for name in ("encoder.onnx", "fusion.onnx", "fusion.safetensors"):
         assert file_sha256(out / name) == file_sha256(bundled.path / name)
     assert (out / "adapter" / "adapter_model.safetensors").stat().st_size < 20e6

@@ -10,9 +10,9 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from ophglm_core.export.onnx import load_encoder
 from ophglm_core.images import load_crop
 from ophglm_core.model_folder import ModelFolder, open_model
+from ophglm_core.networks.encoder import load_encoder
 from ophglm_core.runtime.onnx import EncoderSession
 
 from ..conftest import draw_fundus
@@ -24,7 +24,7 @@ def test_an_epoch_killed_half_way_and_resumed(
 ) -> None:
     out = tmp_path / "model"
     options = ["train-encoder", str(three_hundred), "--out", str(out), "--epochs", "1"]
-    options += ["--size", "128", "--batch", "4", "--precision", "no"]
+    options += ["--size", "128", "--batch-size", "4", "--precision", "no"]
     process = subprocess.Popen(
         [str(OPHGLM), *options], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     )

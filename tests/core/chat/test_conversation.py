@@ -1,4 +1,4 @@
-"""Conversations with the real embedded language model."""
+"""Chats with the real embedded language model."""
 
 from __future__ import annotations
 
@@ -9,14 +9,16 @@ from pathlib import Path
 import pytest
 
 from ophglm_core.assets import embedded_gguf, resolve_llm
-from ophglm_core.conditions import DEFAULT_LABELS, named_conditions
+from ophglm_core.chat.answer import AnswerPart
+from ophglm_core.chat.conversation import Chat
+from ophglm_core.conditions import DEFAULT_LABELS, default_labels, named_conditions
 from ophglm_core.errors import UsageError
 from ophglm_core.findings import Findings
 from ophglm_core.runtime.llama import LlamaSession
 
 LOW = dict.fromkeys(DEFAULT_LABELS, 0.02)
 DR = Findings("a.jpg", "ok", "m", {**LOW, "dr": 0.91}, ["dr"])
-NORMAL = Findings("b_left.jpg", "ok", "m", {**LOW, "normal": 0.93}, ["normal"], eye="left")
+NORMAL = Findings("b_left.jpg", "ok", "m", {**LOW, "normal": 0.93}, ["normal"], laterality="left")
 
 
 @pytest.fixture(scope="module")
@@ -27,56 +29,56 @@ def session() -> Iterator[LlamaSession]:
 
 
 @pytest.fixture
-def talk(session: LlamaSession) -> Conversation:
+def talk(session: LlamaSession) -> Chat:
     session.truncate(0)
-    return Conversation([DR], session)
+    return Chat([DR], default_labels(), session)
 
 
-def answer(conversation: Conversation, question: str) -> list[Part]:
+def answer(conversation: Chat, question: str) -> list[AnswerPart]:
     return list(conversation.ask(question))
 
 
-def text(parts: list[Part], *kinds: str) -> str:
+def text(parts: list[AnswerPart], *kinds: str) -> str:
     return " ".join(p.text for p in parts if not kinds or p.kind in kinds)
 
 
-def test_first_answer_says_what_was_found_and_what_is_known(talk: Conversation) -> None:
+def test_first_answer_says_what_was_found_and_what_is_known(talk: Chat) -> None:
     parts = answer(talk, "What do you see?")
-    assert "suggest diabetic retinopathy (91%)" in text(parts, "seen")
-    known = [p for p in parts if p.kind == "known"]
+    assert "suggest diabetic retinopathy (91%)" in text(parts, "finding")
+    known = [p for p in parts if p.kind == "knowledge"]
     assert known
     assert all(p.source for p in known)
-    assert named_conditions(text(parts)) == {"dr"}
-    assert parts[-1].kind == "next"
+    assert named_conditions(text(parts)) == ["dr"]
+    assert parts[-1].kind == "recommendation"
     assert "referred to an ophthalmologist" in parts[-1].text
     assert parts[-1].source
-    assert "next" not in [p.kind for p in answer(talk, "What causes it?")]
+    assert "recommendation" not in [p.kind for p in answer(talk, "What causes it?")]
 
 
 def test_what_to_do_is_said_once_and_not_of_a_picture_that_cannot_be_graded(
     session: LlamaSession,
 ) -> None:
     session.truncate(0)
-    normal = answer(Conversation([NORMAL], session), "What do you see?")
-    assert "routine eye examinations" in text(normal, "next")
+    normal = answer(Chat([NORMAL], default_labels(), session), "What do you see?")
+    assert "routine eye examinations" in text(normal, "recommendation")
     session.truncate(0)
-    asked = answer(Conversation([DR], session), "How urgent is it?")
-    assert "referred to an ophthalmologist" in text(asked, "known")
-    assert not text(asked, "next")
+    asked = answer(Chat([DR], default_labels(), session), "How urgent is it?")
+    assert "referred to an ophthalmologist" in text(asked, "knowledge")
+    assert not text(asked, "recommendation")
     session.truncate(0)
     dark = replace(DR, status="ungradable", probabilities={}, positive=[])
-    assert not text(answer(Conversation([dark], session), "What do you see?"), "next")
+    assert not text(
+        answer(Chat([dark], default_labels(), session), "What do you see?"), "recommendation"
+    )
 
 
-def test_the_language_model_speaks_and_does_not_repeat_the_facts(talk: Conversation) -> None:
+def test_the_language_model_speaks_and_does_not_repeat_the_facts(talk: Chat) -> None:
     questions = ["What is the treatment?", "How can it be prevented?", "Will I go blind?"]
-    spoken = [text(answer(talk, q), "explained") for q in questions]
+    spoken = [text(answer(talk, q), "explanation") for q in questions]
     assert sum(bool(s) for s in spoken) >= 2, spoken
 
 
-def test_second_turn_does_not_read_the_first_again(
-    talk: Conversation, session: LlamaSession
-) -> None:
+def test_second_turn_does_not_read_the_first_again(talk: Chat, session: LlamaSession) -> None:
     answer(talk, "What do you see?")
     held = list(session.tokens)
     before = session.computed
@@ -86,17 +88,17 @@ def test_second_turn_does_not_read_the_first_again(
     assert 0 < computed < len(session.tokens) - len(held) + 110  # the new turn and its answer
 
 
-def test_context_is_the_template_s_own_rendering(talk: Conversation, session: LlamaSession) -> None:
+def test_context_is_the_template_s_own_rendering(talk: Chat, session: LlamaSession) -> None:
     answer(talk, "What do you see?")
     answer(talk, "What causes it?")
-    rendered = session.render(talk._messages, add_generation_prompt=False)
+    rendered = session.render(talk._messages, False)
     held = session._llama.detokenize(session.tokens, special=True).decode()
     assert rendered.startswith(held.rstrip())
 
 
 def test_a_long_conversation_forgets_its_oldest_turns_and_goes_on() -> None:
     session = LlamaSession(embedded_gguf(), context=512)
-    talk = Conversation([DR], session)
+    talk = Chat([DR], default_labels(), session)
     for number in range(8):
         parts = answer(talk, f"What is the treatment, asked for the {number}th time?")
         assert parts
@@ -106,27 +108,27 @@ def test_a_long_conversation_forgets_its_oldest_turns_and_goes_on() -> None:
 
 
 def test_a_question_that_does_not_fit_is_refused_and_the_next_is_answered(
-    talk: Conversation,
+    talk: Chat,
 ) -> None:
     with pytest.raises(UsageError, match="too long"):
         answer(talk, "Is there more to say of the eye? " * 900)
     assert answer(talk, "What causes it?")
 
 
-def test_disease_that_was_asked_about_is_said_to_be_not_found(talk: Conversation) -> None:
+def test_disease_that_was_asked_about_is_said_to_be_not_found(talk: Chat) -> None:
     parts = answer(talk, "Does this eye have glaucoma?")
-    seen = text(parts, "seen")
+    seen = text(parts, "finding")
     assert "probability of glaucoma (2%) is below its threshold" in seen
     assert "does not exclude" in seen
-    assert "glaucoma" not in text(parts, "explained")
+    assert "glaucoma" not in text(parts, "explanation")
 
 
-def test_red_flag_comes_alone(talk: Conversation) -> None:
+def test_red_flag_comes_alone(talk: Chat) -> None:
     parts = answer(talk, "I suddenly lost my vision an hour ago")
-    assert [p.kind for p in parts] == ["urgent"]
+    assert [p.kind for p in parts] == ["red_flag"]
 
 
-def test_chinese_question_gets_a_chinese_answer(talk: Conversation) -> None:
+def test_chinese_question_gets_a_chinese_answer(talk: Chat) -> None:
     parts = answer(talk, "这张照片怎么样？如何治疗？")
     said = text(parts)
     assert "提示糖尿病视网膜病变的征象" in said
@@ -135,7 +137,7 @@ def test_chinese_question_gets_a_chinese_answer(talk: Conversation) -> None:
 
 def test_off_topic_question_is_turned_away(session: LlamaSession) -> None:
     session.truncate(0)
-    talk = Conversation([DR], session)
+    talk = Chat([DR], default_labels(), session)
     answer(talk, "What do you see?")
     parts = answer(talk, "Tell me a joke about a parrot")
     assert "no reliable answer" in text(parts)
@@ -143,13 +145,13 @@ def test_off_topic_question_is_turned_away(session: LlamaSession) -> None:
 
 def test_two_eyes_are_told_apart(session: LlamaSession) -> None:
     session.truncate(0)
-    talk = Conversation([DR, NORMAL], session)
-    seen = text(answer(talk, "What do you see?"), "seen")
+    talk = Chat([DR, NORMAL], default_labels(), session)
+    seen = text(answer(talk, "What do you see?"), "finding")
     assert "Photograph 1 shows signs that suggest diabetic retinopathy" in seen
-    assert "Photograph 2 (left eye by its file name) shows none of the five" in seen
+    assert "Photograph 2 (left eye by its file name) shows no sign of a condition" in seen
 
 
-def test_stopping_an_answer_leaves_the_conversation_usable(talk: Conversation) -> None:
+def test_stopping_an_answer_leaves_the_conversation_usable(talk: Chat) -> None:
     stream = talk.ask("What is the treatment?")
     next(stream)
     stream.close()
@@ -160,7 +162,9 @@ def test_same_question_same_answer(session: LlamaSession) -> None:
     answers = []
     for _ in range(2):
         session.truncate(0)
-        answers.append(text(answer(Conversation([DR], session), "What is the treatment?")))
+        answers.append(
+            text(answer(Chat([DR], default_labels(), session), "What is the treatment?"))
+        )
     assert answers[0] == answers[1]
 
 

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import json
+from importlib import resources
+
 import numpy as np
 import pytest
-from ophglm_core.fusion.photograph import Photograph
 
-from ophglm_core.chat.visual_answer import Reading
-from ophglm_core.conditions import DEFAULT_LABELS
+from ophglm_core.chat.answer import AnswerPart
+from ophglm_core.chat.conversation import Chat
+from ophglm_core.chat.question import Question, parse_question
+from ophglm_core.chat.visual_answer import VisualAnswers
+from ophglm_core.conditions import DEFAULT_LABELS, default_labels
 from ophglm_core.findings import Findings
 
 LOW = dict.fromkeys(DEFAULT_LABELS, 0.02)
@@ -20,16 +25,16 @@ DARK = Findings("c.jpg", "ungradable", "m", message="Not graded: it is too dark.
 class Says:
     """A reader that says one thing, and notes what it was asked."""
 
-    def __init__(self, text: str, knows: bool = True):
-        self.text, self.known = text, knows
+    def __init__(self, text: str, in_vocabulary: bool = True):
+        self.text, self.known = text, in_vocabulary
         self.asked: list[str] = []
 
-    def knows(self, question: str) -> bool:
+    def in_vocabulary(self, question: str) -> bool:
         return self.known
 
-    def answer(self, question: str, language: str, photographs: list[Photograph] | None) -> str:
+    def answer(self, question: str, language: str, features: list[np.ndarray] | None) -> str:
         self.asked.append(question)
-        assert photographs
+        assert features
         return self.text
 
 
@@ -41,25 +46,34 @@ class Mute:
     def __init__(self) -> None:
         self.tokens: list[int] = []
 
-    def render(self, messages: list[dict[str, str]], answer_next: bool) -> str:
+    def render(self, messages: list[dict[str, str]], add_generation_prompt: bool) -> str:
         return "\n".join(m["content"] for m in messages)
 
     def count(self, text: str) -> int:
         return len(text) // 4
 
-    def feed(self, text: str) -> None:
+    def append_text(self, text: str) -> None:
         self.tokens.append(0)
 
-    def rewind(self, length: int) -> None:
+    def truncate(self, length: int) -> None:
         del self.tokens[length:]
+
+    def append_prompt(self, prompt: str, soft_tokens: np.ndarray | None = None) -> None:
+        self.tokens.append(0)
 
     def generate(self, limit: int):
         yield ""
 
 
+def question(text: str) -> Question:
+    return parse_question(text, default_labels())
+
+
 def beside(text: str, finding: Findings, asked: set[str]) -> str | None:
-    reading = Reading(Says(text), [finding])
-    return reading.beside("Is there diabetic retinopathy?", "en", finding.diseases, asked)
+    answers = VisualAnswers(Says(text), [finding], finding.diseases)
+    return answers.beside_findings(
+        question("Is there diabetic retinopathy?" if asked else "What do you see?")
+    )
 
 
 @pytest.mark.parametrize(
@@ -108,32 +122,68 @@ def test_what_overclaims_or_is_free_talk_is_not_shown(text: str) -> None:
 
 
 def test_no_reading_of_a_dark_picture_or_of_unknown_words() -> None:
-    assert Reading(Says("Yes."), [DARK]).beside("Is it normal?", "en", [], set()) is None
-    unknown = Reading(Says("Yes.", knows=False), [DR])
-    assert unknown.beside("正常吗？", "zh", ["dr"], set()) is None
-    assert "无法" in unknown.alone("正常吗？", "zh")
+    normal = question("Is this eye normal?")
+    assert normal.vqa_kind == "normal"
+    assert VisualAnswers(Says("Yes."), [DARK], []).beside_findings(normal) is None
+    unknown = VisualAnswers(Says("Yes.", in_vocabulary=False), [DR], ["dr"])
+    assert unknown.beside_findings(question("正常吗？")) is None
+    assert "无法" in unknown.alone(question("正常吗？"))
 
 
-def ask(question: str, reader: Says, finding: Findings = DR, **options: bool) -> list[Part]:
-    return list(Conversation([finding], Mute(), True, reader, **options).ask(question))
+def ask(question: str, reader: Says, finding: Findings = DR, **options: bool) -> list[AnswerPart]:
+    return list(Chat([finding], default_labels(), Mute(), True, reader, **options).ask(question))
 
 
 def test_both_kinds_of_evidence_are_told_apart() -> None:
     parts = ask("Do you see diabetic retinopathy?", Says("Yes."))
-    assert [p.kind for p in parts][:2] == ["seen", "read"]
+    assert [p.kind for p in parts][:2] == ["finding", "visual_answer"]
     assert "“Yes.”" in parts[1].text
     assert "language model" in parts[1].text
 
 
-def test_a_question_that_is_not_about_the_picture_is_not_read_off_it() -> None:
+@pytest.mark.parametrize(
+    "question",
+    [
+        "How can smoking be stopped?",
+        "Do I have cancer in this eye?",
+        "Is there a tumour?",
+        "Is it safe to drive home?",
+        "Is it safe for a woman with DR to become pregnant?",
+        "Is diabetic retinopathy hereditary?",
+        "Is there a treatment for glaucoma?",
+        "Can glaucoma be cured?",
+        "Does this eye have hypertensive retinopathy?",
+        "Is there glaucoma or cataract?",
+        "糖尿病视网膜病变会遗传吗？",
+        "我可以开车吗？",
+    ],
+)
+def test_what_the_module_was_not_trained_on_is_not_read_off_the_picture(question: str) -> None:
     reader = Says("Yes.")
-    ask("How can smoking be stopped?", reader)
+    said = ask(question, reader)
     assert not reader.asked
+    assert "visual_answer" not in [part.kind for part in said]
+
+
+def test_every_wording_of_the_training_is_recognised() -> None:
+    labels = default_labels()
+    wordings = json.loads(
+        (resources.files("ophglm_core.data") / "vqa_wordings.json").read_text(encoding="utf-8")
+    )
+    missed = [
+        (kind, language, text)
+        for kind in ("presence", "which", "normal", "severity", "eye", "quality", "compare")
+        for language, texts in wordings[kind].items()
+        for wording in texts
+        for text in [wording.format(name=labels["dr"].name_in(language))]
+        if parse_question(text, labels).vqa_kind != kind
+    ]
+    assert not missed
 
 
 def test_fusion_alone_has_no_findings_and_still_heeds_red_flags() -> None:
     parts = ask("What do you see?", Says("Diabetic retinopathy."), use_findings=False)
-    assert [p.kind for p in parts] == ["read"]
+    assert [p.kind for p in parts] == ["visual_answer"]
     assert "91%" not in parts[0].text
     urgent = ask("I suddenly lost my vision today", Says("Yes."), use_findings=False)
-    assert [p.kind for p in urgent] == ["urgent"]
+    assert [p.kind for p in urgent] == ["red_flag"]

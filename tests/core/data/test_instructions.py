@@ -122,7 +122,7 @@ def test_medquad_is_cut_to_whole_sentences_and_paired_with_its_own_condition_onl
 
 
 def names_in(text: Instruction) -> set[str]:
-    return named_conditions(" ".join(m["content"] for m in text.messages))
+    return set(named_conditions(" ".join(m["content"] for m in text.messages)))
 
 
 def test_no_pair_contradicts_its_labels() -> None:
@@ -133,7 +133,7 @@ def test_no_pair_contradicts_its_labels() -> None:
     records = read_records(shared("odir5k"))[::4]
     met = 0
     for number, record in enumerate(records):
-        labels = picture_labels(record)
+        labels = picture_labels(record, default_labels())
         for epoch in range(2):
             for language in ("en", "zh"):
                 text = pairing.draw(labels, epoch, number, language)
@@ -172,12 +172,12 @@ def test_the_labels_that_a_picture_is_paired_by() -> None:
     zero = dict.fromkeys(DEFAULT_LABELS, 0)
 
     def labels(**shown: int) -> tuple[str, ...]:
-        return picture_labels(Record(Path("a.jpg"), "p", {**zero, **shown}))
+        return picture_labels(Record(Path("a.jpg"), "p", {**zero, **shown}), default_labels())
 
     assert labels(normal=1) == ("normal",)
     assert labels(dr=1, amd=1) == ("dr", "amd")
     assert labels() == ("other",)
-    assert picture_labels(Record(Path("a.jpg"), "p", {"dr": 0})) == ()
+    assert picture_labels(Record(Path("a.jpg"), "p", {"dr": 0}), default_labels()) == ()
 
 
 ALPACA = [

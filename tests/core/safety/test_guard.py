@@ -26,6 +26,9 @@ from ophglm_core.safety.red_flags import red_flags
         "Straight lines look wavy since last week",
         "I can't see out of my left eye since this morning",
         "My sight is gone",
+        "drain cleaner got in my son's eye",
+        "my left eye just went black an hour ago, can't see a thing out of it",
+        "No pain, but a curtain came down over the left eye",
         "The eye hurts badly",
         "eye pain with vomiting",
         "A shade is coming down over my eye",
@@ -59,6 +62,11 @@ def test_red_flags_send_to_care_at_once(question: str) -> None:
         "Can trauma cause a cataract?",
         "Does glaucoma lead to flashes?",
         "Was the photograph taken with a flash?",
+        "No flashes, no floaters, no curtain, no pain",
+        "She denies any sudden loss of vision",
+        "She takes acetylsalicylic acid",
+        "He had an eye injury as a child",
+        "没有闪光感，没有飞蚊增多",
         "外伤会导致白内障吗？",
         "什么是白内障？",
         "这张照片正常吗？",
@@ -82,9 +90,9 @@ def test_chemical_splash_is_told_to_rinse_first() -> None:
 
 
 def test_named_conditions() -> None:
-    assert named_conditions("Drusen and a cloudy lens") == {"amd", "cataract"}
-    assert named_conditions("糖网和青光眼") == {"dr", "glaucoma"}
-    assert named_conditions("The eye is a camera") == set()
+    assert named_conditions("Drusen and a cloudy lens") == ["amd", "cataract"]
+    assert named_conditions("糖网和青光眼") == ["dr", "glaucoma"]
+    assert named_conditions("The eye is a camera") == []
 
 
 def guard(found: set[str], asked: set[str] | None = None, grounds: str = "", **k: float) -> Guard:
