@@ -147,7 +147,7 @@ def _vqa_kind(text: str, labels: LabelSet, conditions: list[str]) -> str | None:
     plain = re.sub(r"\s+", " ", text.strip().strip("?？.。!！").strip().lower())
     if len(conditions) > 1:
         return None
-    name = rf"(?:the )?(?:{labels[conditions[0]].pattern})" if conditions else ""
+    name = rf"(?:the )?(?:{labels[conditions[0]].pattern})(?:病变)?" if conditions else ""
     for kind, forms in _FORMS.items():
         if (kind in _ABOUT_CONDITION) != bool(conditions):
             continue

@@ -18,13 +18,12 @@ from pathlib import Path
 
 import torch
 
-from ophglm_core.data.instructions import read_instructions
 from ophglm_core.networks.language_model import TorchLanguageModel
-from ophglm_core.networks.lora import add_adapter
+from ophglm_core.training.config import Callbacks, SftConfig
 from ophglm_core.training.sft import SftStage
-from ophglm_core.training.trainer import Schedule, Trainer, make_accelerator
+from ophglm_core.training.trainer import Trainer, make_accelerator
 
-_BATCH, _LONGEST, _RANK, _ALPHA = 16, 320, 16, 32
+_BATCH_SIZE, _MAX_LENGTH, _RANK, _ALPHA = 16, 320, 16, 32
 
 
 def plain_copy(llm: TorchLanguageModel, folder: Path) -> None:
@@ -42,17 +41,25 @@ def plain_copy(llm: TorchLanguageModel, folder: Path) -> None:
 def ours(model: Path, texts: Path, samples: int, work: Path) -> tuple[float, int, list, bool]:
     """Return seconds, tokens that are no padding, the conversations that were trained on, and
     whether it was in bf16."""
-    accelerator = make_accelerator("auto")
-    half = accelerator.mixed_precision == "bf16"
-    llm = TorchLanguageModel(str(model), accelerator.device, half=half)
-    llm.model = add_adapter(llm.model, _RANK, _ALPHA)
-    llm.model.train()
-    train = read_instructions(texts)
-    stage = SftStage(
-        llm, train, train[:1], [], None, None, None, 1.0, samples, _LONGEST, ("en",), 0
+    config = SftConfig(
+        model="ophglm-smollm2-135m",
+        data=texts,
+        out=work / "adapter",
+        llm=str(model),
+        samples=samples,
+        epochs=1,
+        batch_size=_BATCH_SIZE,
+        rank=_RANK,
+        alpha=_ALPHA,
+        max_length=_MAX_LENGTH,
     )
-    schedule = Schedule(1, _BATCH, 5e-4, average=0.98)
-    trainer = Trainer(stage, schedule, work, {}, accelerator, lambda _: None)
+    accelerator = make_accelerator(config)
+    half = accelerator.mixed_precision == "bf16"
+    stage = SftStage(config)
+    stage.texts += stage.judged  # TRL holds none out
+    stage.judged = stage.judged[:1]
+    stage.prepare(accelerator, Callbacks())
+    trainer = Trainer(stage, config, accelerator, Callbacks())
     trainer._save = lambda: None  # TRL saves nothing either
     began = time.monotonic()
     trainer.run()
@@ -80,9 +87,9 @@ def theirs(model: Path, conversations: list, work: Path, sampling: str, half: bo
         args=SFTConfig(
             output_dir=str(work),
             num_train_epochs=1,
-            per_device_train_batch_size=_BATCH,
+            per_device_train_batch_size=_BATCH_SIZE,
             learning_rate=5e-4,
-            max_length=_LONGEST,
+            max_length=_MAX_LENGTH,
             train_sampling_strategy=sampling,
             gradient_checkpointing=False,
             bf16=half,

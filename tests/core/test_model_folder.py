@@ -75,3 +75,9 @@ def test_a_folder_that_is_not_finished_leaves_nothing(tmp_path: Path) -> None:
 def test_the_manifest_names_the_embedded_language_model(bundled: ModelFolder) -> None:
     assert bundled.manifest.llm == identify_llm()
     assert len(identify_llm().sha256 or "") == 64
+
+
+def test_a_manifest_of_format_1_says_the_same(bundled: ModelFolder) -> None:
+    old = Path(__file__).with_name("manifest_format_1.json").read_text(encoding="utf-8")
+    assert json.loads(old)["format"] == 1
+    assert Manifest.from_json(old) == bundled.manifest
