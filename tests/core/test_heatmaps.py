@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from ophglm_core.conditions import DEFAULT_LABELS
+from ophglm_core.conditions import DEFAULT_LABELS, default_labels
 from ophglm_core.findings import Findings
 from ophglm_core.heatmaps import heat, overlay
 
@@ -22,8 +22,8 @@ def test_heat_shows_what_speaks_for_a_label_and_where(tmp_path: Path) -> None:
     assert warmth[15, 55] > 0.9
     assert warmth[55, 15] < 0.05
     finding = Findings(str(tmp_path / "a.png"), "ok", "m", cams=maps)
-    plain = np.asarray(overlay(finding, "amd", 70)).astype(int)
-    hot = np.asarray(overlay(finding, "dr", 70)).astype(int)
+    plain = np.asarray(overlay(finding, default_labels(), "amd", 70)).astype(int)
+    hot = np.asarray(overlay(finding, default_labels(), "dr", 70)).astype(int)
     difference = np.abs(hot - plain).sum(axis=2)
     assert difference[15, 55] > 60
     assert difference[55, 15] < 10
@@ -34,5 +34,5 @@ def test_a_faint_map_stays_pale() -> None:
 
 
 def test_without_maps_there_is_no_overlay(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match="without maps"):
-        overlay(Findings("x", "ok", "m"), "dr")
+    with pytest.raises(ValueError, match="without class activation maps"):
+        overlay(Findings("x", "ok", "m"), default_labels(), "dr")

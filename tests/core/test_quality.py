@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from ophglm_core.classifier import Classifier
+from ophglm_core.conditions import default_labels
 from ophglm_core.data.records import read_records
 from ophglm_core.data.splits import Split
 from ophglm_core.images import find_images
@@ -59,7 +60,7 @@ def test_foreign_pictures_are_turned_away(bundled: ModelFolder) -> None:
 
 
 def test_hazy_pictures_of_cataract_are_still_judged(bundled: ModelFolder, odir: Path) -> None:
-    records = Split().parts(read_records(odir))["test"]
+    records = Split().parts(read_records(odir), default_labels())["test"]
     hazy = [r.image for r in records if r.labels["cataract"]]
     results = list(Classifier(bundled).classify(hazy))
     judged = [f for f in results if f.status == "ok"]

@@ -11,11 +11,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from ophglm_core.metrics import auc_per_label
 
-from ophglm_core.conditions import DEFAULT_LABELS, DISEASES
+from ophglm_core.conditions import DEFAULT_LABELS, default_labels
 from ophglm_core.data.records import read_records
 from ophglm_core.data.splits import Split
+from ophglm_core.evaluation.metrics import auc_per_label
 from ophglm_core.model_folder import ModelFolder
 
 from ..conftest import shared
@@ -153,7 +153,7 @@ def test_a_reader_that_leaves_is_no_error(odir: Path) -> None:
 
 def test_held_out_patients_are_told_apart(ophglm: Run, odir: Path, tmp_path: Path) -> None:
     """The bundled encoder, through the command, on real patients that it never saw."""
-    test = Split().parts(read_records(odir))["test"][::3]
+    test = Split().parts(read_records(odir), default_labels())["test"][::3]
     result = ophglm("classify", *[r.image for r in test], "--format", "jsonl")
     rows = [json.loads(line) for line in result.stdout.splitlines()]
     score = np.array(
@@ -162,8 +162,8 @@ def test_held_out_patients_are_told_apart(ophglm: Run, odir: Path, tmp_path: Pat
     truth = np.array([[float(r.labels[label]) for label in DEFAULT_LABELS] for r in test])
     gradable = ~np.isnan(score).any(axis=1)
     assert gradable.mean() > 0.97
-    auc = auc_per_label(truth[gradable], score[gradable], DEFAULT_LABELS)
-    values = [auc[d] for d in DISEASES if auc[d] is not None]
+    auc = auc_per_label(truth[gradable], score[gradable], default_labels())
+    values = [auc[d] for d in default_labels().diseases if auc[d] is not None]
     assert np.mean(values) > 0.88, auc
 
 

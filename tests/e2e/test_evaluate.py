@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 from sklearn.metrics import average_precision_score, cohen_kappa_score, f1_score, roc_auc_score
 
-from ophglm_core.conditions import DEFAULT_LABELS
+from ophglm_core.conditions import DEFAULT_LABELS, default_labels
 from ophglm_core.data.records import read_records
 from ophglm_core.data.splits import Split
 from ophglm_core.model_folder import ModelFolder
@@ -29,7 +29,7 @@ def test_part(odir: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 def fifth(odir: Path, part: str, folder: Path) -> Path:
     """Every fifth photograph of a part, as a set of its own."""
     folder.mkdir(exist_ok=True)
-    records = Split().parts(read_records(odir))[part][::5]
+    records = Split().parts(read_records(odir), default_labels())[part][::5]
     with (folder / "labels.csv").open("w", encoding="utf-8", newline="") as stream:
         writer = csv.writer(stream)
         writer.writerow(["image", "patient", *DEFAULT_LABELS])
