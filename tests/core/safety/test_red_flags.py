@@ -1,0 +1,72 @@
+"""Red flags over lines as patients, relatives and clinicians type them, in both languages."""
+
+from __future__ import annotations
+
+import json
+import time
+from pathlib import Path
+
+import pytest
+
+from ophglm_core.safety.red_flags import matched_flags, red_flags
+
+LINES = json.loads(Path(__file__).with_name("red_flag_lines.json").read_text(encoding="utf-8"))
+
+
+@pytest.mark.parametrize("language", ["en", "zh"])
+def test_no_urgent_line_is_missed(language: str) -> None:
+    missed = [line for line in LINES["urgent"][language] if red_flags(line, language) is None]
+    assert missed == []
+
+
+@pytest.mark.parametrize("language", ["en", "zh"])
+def test_at_most_five_percent_of_ordinary_lines_alarm(language: str) -> None:
+    lines = LINES["ordinary"][language]
+    alarmed = [line for line in lines if matched_flags(line)]
+    assert len(alarmed) <= 0.05 * len(lines), alarmed
+
+
+@pytest.mark.parametrize(
+    ("line", "flags"),
+    [
+        ("my left eye just went black an hour ago, can't see a thing out of it", ["vision_loss"]),
+        ("drain cleaner got in my son's eye", ["chemical"]),
+        ("a nail went into his eye", ["injury", "penetrating"]),
+        ("No flashes, no floaters, no curtain, no pain", []),
+        ("She denies any sudden loss of vision", []),
+        ("He takes acetylsalicylic acid for his heart", []),
+        ("retinal detachment repaired in 2015", []),
+        ("What does photopsia mean?", []),
+        ("无闪光感，无飞蚊，无眼痛", []),
+        ("右眼视力突然下降", ["vision_loss"]),
+    ],
+)
+def test_flags_are_named_for_what_was_said(line: str, flags: list[str]) -> None:
+    assert matched_flags(line) == flags
+
+
+def test_a_denial_does_not_hide_the_complaint_beside_it() -> None:
+    assert matched_flags("no pain, but a curtain came down over my right eye") == ["curtain"]
+    assert matched_flags("没有疼，但是右眼突然看不见了") == ["vision_loss"]
+
+
+def test_first_aid_is_said_and_does_not_contradict_itself() -> None:
+    assert "rinse with clean water first" in (red_flags("bleach splashed in my eye") or "")
+    pierced = red_flags("a piece of metal shot into my eye while hammering") or ""
+    assert "do not rinse" in pierced
+    both = red_flags("a bottle of acid exploded and glass went into my eye") or ""
+    assert "rinse with clean water" in both
+    assert "do not rinse" not in both
+
+
+def test_a_pasted_text_of_many_pages_takes_no_time() -> None:
+    for unit in (
+        "I suddenly lost my vision, no pain. ",
+        "no flashes ",
+        "a",
+        "突然看不见 ",
+        "if no ",
+    ):
+        started = time.perf_counter()
+        matched_flags(unit * (50_000 // len(unit)))
+        assert time.perf_counter() - started < 5, unit
