@@ -45,15 +45,13 @@ def sft(
     epochs: Annotated[int, typer.Option(min=1)] = SftConfig.epochs,
     batch_size: Annotated[
         int,
-        typer.Option("--batch-size", "--batch", min=1, help="Samples a step, over all processes."),
+        typer.Option(min=1, help="Samples a step, over all processes."),
     ] = SftConfig.batch_size,
     learning_rate: Annotated[float, typer.Option(min=0.0)] = SftConfig.learning_rate,
     precision: Annotated[str, typer.Option(help="auto, bf16 or no (fp32).")] = SftConfig.precision,
     gradient_accumulation_steps: Annotated[
         int,
         typer.Option(
-            "--gradient-accumulation-steps",
-            "--accumulate",
             min=1,
             help="Parts a batch is computed in.",
         ),
@@ -63,7 +61,7 @@ def sft(
         typer.Option("--gradient-checkpointing", help="Compute more and hold less in memory."),
     ] = False,
     max_length: Annotated[
-        int, typer.Option("--max-length", "--longest", min=64, help="Tokens of a sample at most.")
+        int, typer.Option(min=64, help="Tokens of a sample at most.")
     ] = SftConfig.max_length,
     seed: Annotated[int, typer.Option()] = SftConfig.seed,
 ) -> None:

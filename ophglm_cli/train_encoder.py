@@ -48,9 +48,7 @@ def train_encoder(
     epochs: Annotated[int, typer.Option(min=1)] = EncoderConfig.epochs,
     batch_size: Annotated[
         int,
-        typer.Option(
-            "--batch-size", "--batch", min=1, help="Photographs a step, over all processes."
-        ),
+        typer.Option(min=1, help="Photographs a step, over all processes."),
     ] = EncoderConfig.batch_size,
     learning_rate: Annotated[float, typer.Option(min=0.0)] = EncoderConfig.learning_rate,
     patience: Annotated[
@@ -71,8 +69,6 @@ def train_encoder(
     gradient_accumulation_steps: Annotated[
         int,
         typer.Option(
-            "--gradient-accumulation-steps",
-            "--accumulate",
             min=1,
             help="Parts a batch is computed in.",
         ),

@@ -39,9 +39,7 @@ def train_fusion(
     ] = FusionConfig.samples,
     batch_size: Annotated[
         int,
-        typer.Option(
-            "--batch-size", "--batch", min=1, help="Questions a step, over all processes."
-        ),
+        typer.Option(min=1, help="Questions a step, over all processes."),
     ] = FusionConfig.batch_size,
     learning_rate: Annotated[float, typer.Option(min=0.0)] = FusionConfig.learning_rate,
     precision: Annotated[
@@ -50,8 +48,6 @@ def train_fusion(
     gradient_accumulation_steps: Annotated[
         int,
         typer.Option(
-            "--gradient-accumulation-steps",
-            "--accumulate",
             min=1,
             help="Parts a batch is computed in.",
         ),

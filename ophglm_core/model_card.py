@@ -64,7 +64,7 @@ def _template() -> Any:
         trim_blocks=True,
         lstrip_blocks=True,
         keep_trailing_newline=True,
-        # Markdown, of figures and of the training's own words: nothing to escape.
+        # Markdown, of metrics and of the training's own words: nothing to escape.
         autoescape=False,
     )
     environment.filters["metric"] = _metric

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from PIL import Image, ImageDraw, ImageFilter
+from PIL import Image, ImageDraw, ImageFilter, ImageOps
 
 from ophglm_core.assets import sample_path
 from ophglm_core.model_folder import ModelFolder, open_model
@@ -24,9 +25,23 @@ def shared(name: str) -> Path:
     return folder
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if "odir" in getattr(item, "fixturenames", ()):
+            item.add_marker(pytest.mark.data)
+
+
 @pytest.fixture(scope="session")
 def odir() -> Path:
     return shared("odir5k")
+
+
+@pytest.fixture(scope="session")
+def labelled(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """ODIR-5K, or drawn photographs with its columns where the real ones are not at hand: for jobs
+    that have to run on any labelled photographs and not to be right about them."""
+    real = SHARED / "odir5k"
+    return real if real.is_dir() else draw_labelled(tmp_path_factory.mktemp("drawn") / "odir5k")
 
 
 @pytest.fixture(scope="session")
@@ -56,6 +71,41 @@ def plain(llm: TorchLanguageModel, tmp_path_factory: pytest.TempPathFactory) -> 
     return folder
 
 
+@pytest.fixture(scope="session")
+def tiny_gguf(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A random language model of two layers, for both runtimes."""
+    from .tiny import write_tiny_llm
+
+    return write_tiny_llm(tmp_path_factory.mktemp("tiny") / "tiny.gguf")
+
+
+@pytest.fixture(scope="session")
+def tiny_model(
+    bundled: ModelFolder, tiny_gguf: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Path:
+    """A model folder of the bundled encoder and an untrained fusion module for the tiny model."""
+    from ophglm_core.export.onnx import write_fusion
+    from ophglm_core.model_folder import identify_llm, save_manifest, write_model_folder
+    from ophglm_core.networks.fusion import make_fusion
+
+    out = tmp_path_factory.mktemp("tiny") / "model"
+    part = bundled.manifest.fusion
+    assert part is not None
+    with write_model_folder(out, bundled) as folder:
+        for path in (folder / "adapter.gguf", *(folder / "adapter").glob("*")):
+            path.unlink()
+        manifest = open_model(folder).manifest
+        network = replace(part.network, llm_width=128, scale=0.09)
+        torch.manual_seed(0)
+        write_fusion(make_fusion(network), folder)
+        manifest.llm, manifest.adapter = identify_llm(str(tiny_gguf)), None
+        manifest.fusion = replace(
+            part, network=network, training={**part.training, "llm": str(tiny_gguf)}
+        )
+        save_manifest(folder, manifest)
+    return out
+
+
 def draw_fundus(size: tuple[int, int] = (400, 300), seed: int = 0) -> Image.Image:
     """Draw a retina that is one in colour and shape: a disc, an optic disc, vessels, a macula."""
     rng = np.random.default_rng(seed)
@@ -80,6 +130,37 @@ def draw_fundus(size: tuple[int, int] = (400, 300), seed: int = 0) -> Image.Imag
     ImageDraw.Draw(aperture).ellipse((cx - radius, cy - radius, cx + radius, cy + radius), fill=255)
     surround = Image.new("RGB", size)
     return Image.composite(picture, surround, aperture).filter(ImageFilter.GaussianBlur(1.0))
+
+
+def draw_labelled(folder: Path, patients: int = 240) -> Path:
+    """Draw both eyes of these patients: the drawn retina, marked in the colour of its condition."""
+    marks = {
+        "normal": None,
+        "dr": (110, 10, 10),
+        "glaucoma": (250, 240, 200),
+        "cataract": (200, 190, 180),
+        "amd": (235, 215, 90),
+        "myopia": (240, 200, 190),
+    }
+    (folder / "images").mkdir(parents=True)
+    lines = [",".join(("image", "patient", "eye", *marks, "quality", "keywords"))]
+    for patient in range(patients):
+        # Half are healthy, as in the real set nearly.
+        key = "normal" if patient % 2 else list(marks)[patient // 2 % len(marks)]
+        for eye in ("left", "right"):
+            picture = draw_fundus((240, 240), patient)
+            if eye == "right":
+                picture = ImageOps.mirror(picture)
+            if (colour := marks[key]) is not None:
+                for x, y in np.random.default_rng(patient).integers(70, 160, (25, 2)):
+                    box = (x, y, x + 6, y + 6)
+                    ImageDraw.Draw(picture).ellipse([int(v) for v in box], fill=colour)
+            name = f"{patient}_{eye}.jpg"
+            picture.save(folder / "images" / name, quality=90)
+            labels = ",".join(str(int(label == key)) for label in marks)
+            lines.append(f"{name},{patient},{eye},{labels},,")
+    (folder / "labels.csv").write_text("\n".join(lines) + "\n")
+    return folder
 
 
 @pytest.fixture

@@ -10,9 +10,9 @@ from typing import Protocol
 import numpy as np
 
 from ..conditions import NORMAL, LabelSet
-from ..data.build_instructions import meaning
 from ..errors import UsageError
 from ..findings import Findings
+from ..knowledge import meaning
 from ..prompts import IMAGE_PLACEHOLDER, prompt_with_facts, system_prompt
 from ..safety.guard import Guard
 from .answer import Answer, AnswerPart, compose, describe_all, found_in, out_of_scope

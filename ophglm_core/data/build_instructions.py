@@ -118,14 +118,8 @@ def _instructions(condition: str, language: str) -> Iterator[Instruction]:
             f"{condition}/visual/{wording}",
             named=False,
             facts=said,
-            plain=meaning(condition) if language == "en" else "",
+            plain=knowledge.meaning(condition) if language == "en" else "",
         )
-
-
-def meaning(condition: str) -> str:
-    """Return in plain English what a finding means and what follows from it."""
-    of = {s.topic: s for s in reversed(knowledge.statements(condition))}
-    return " ".join(of[topic].plain for topic in ("definition", "urgency") if topic in of)
 
 
 def visual_answer(conditions: Iterable[str], language: str) -> str:

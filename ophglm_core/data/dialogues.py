@@ -103,7 +103,7 @@ def _read_alpaca(path: Path, text: str, result: Dialogues, drop_empty: bool) -> 
             continue
         history = [(str(q).strip(), str(a).strip()) for q, a in (record.get("history") or [])]
         conversations.append([*history[1:], (question, answer)])
-    # The longest record of a conversation holds all of its turns; the others repeat them.
+    # The record with most turns of a conversation holds all of its turns; the others repeat them.
     seen: set[tuple[str, str]] = set()
     wordings: set[tuple[str, str]] = set()
     for turns in sorted(conversations, key=len, reverse=True):

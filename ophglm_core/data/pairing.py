@@ -13,8 +13,9 @@ from dataclasses import replace
 
 from ..conditions import CONDITIONS, NORMAL, LabelSet
 from ..findings import Findings
+from ..knowledge import meaning
 from ..wording import sentence_case
-from .build_instructions import meaning, visual_answer
+from .build_instructions import visual_answer
 from .instructions import Instruction
 from .records import Record
 

@@ -73,7 +73,7 @@ def evaluate_classifier(
         if "split" in training:
             records = Split(**training["split"]).parts(records, labels)[part]
         else:
-            remark("The model folder tells of no split, so all photographs are measured.")
+            remark("The model folder names no split, so all photographs are measured.")
         if not records:
             raise InputError(f"No photograph of {_named(data)} is in part {part}.")
     elif {d.absolute().name for d in data} & {d["name"] for d in training.get("data", [])}:

@@ -1,6 +1,6 @@
 """What is known of each condition, in English and Chinese, each statement with its source.
 
-The texts are the JSON files beside this module, one a condition, for a clinician to read and mend.
+The texts are the JSON files beside this module, one a condition, for clinicians to correct.
 """
 
 from __future__ import annotations
@@ -104,3 +104,9 @@ def relevant(topics: Sequence[str], conditions: Sequence[str], limit: int = 2) -
 def general(topic: str) -> Statement:
     """Return the statement about the assistant itself on 'certainty', 'limits' or 'scope'."""
     return next(s for s in statements(GENERAL) if s.topic == topic)
+
+
+def meaning(condition: str) -> str:
+    """Return in plain English what a finding means and what follows from it."""
+    of = {s.topic: s for s in reversed(statements(condition))}
+    return " ".join(of[topic].plain for topic in ("definition", "urgency") if topic in of)

@@ -63,7 +63,7 @@ class TorchLanguageModel:
             self.model.to(device)  # type: ignore[arg-type]
         self.model.requires_grad_(False).eval()
         if half and not four_bit:
-            # Autocast casts a frozen matrix anew in every step, which costs what bfloat16 gains.
+            # Autocast casts a frozen matrix again in every step, which costs what bfloat16 gains.
             for module in self.model.get_decoder().modules():
                 if isinstance(module, nn.Linear):
                     module.to(torch.bfloat16)

@@ -129,7 +129,7 @@ class ImageTokens:
 
 
 def open_map(path: Path, shape: tuple[int, ...], dtype: type = np.uint8) -> np.memmap:
-    """Open a memory-mapped array; one that has not this size is made anew, filled with zeros."""
+    """Open a memory-mapped array; one that has not this size is replaced by one of zeros."""
     expected = int(np.prod(shape)) * np.dtype(dtype).itemsize
     mode = "r+" if path.is_file() and path.stat().st_size == expected else "w+"
     return np.memmap(path, dtype=dtype, mode=mode, shape=shape)  # type: ignore[call-overload]

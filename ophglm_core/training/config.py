@@ -30,7 +30,7 @@ class Progress:
 
 @dataclass(frozen=True)
 class Callbacks:
-    """What a caller wants to hear of a training; the defaults are silent.
+    """What a caller wants to know of a training; the defaults are silent.
 
     decoding: (done, total) photographs. step: after each step, and once more after each epoch.
     remark: a sentence, such as what was excluded and why.

@@ -103,8 +103,8 @@ class AdapterModule(nn.Module):
 class SftStage:
     """The data, the loss, the evaluation and the model folder of the adapter.
 
-    Encoder and fusion module stay as they are. Each epoch, photographs draw texts of their labels
-    anew. Raises InputError and UsageError.
+    Encoder and fusion module stay as they are. Each epoch, photographs draw other texts of
+    their labels. Raises InputError and UsageError.
     """
 
     module: nn.Module

@@ -63,6 +63,7 @@ def train(data: Path, out: Path) -> Path:
     return written
 
 
+@pytest.mark.slow
 def test_a_toy_condition_is_trained_classified_evaluated_and_talked_about(
     toy: Condition, tmp_path: Path
 ) -> None:
@@ -78,6 +79,7 @@ def test_a_toy_condition_is_trained_classified_evaluated_and_talked_about(
     assert any("toy spots" in part.text for part in parts if part.kind == "finding")
 
 
+@pytest.mark.slow
 def test_a_hospital_s_own_label_needs_no_code(tmp_path: Path) -> None:
     model = open_model(train(labelled(tmp_path / "data", ("normal", "pox")), tmp_path / "model"))
     assert model.labels.own == ("pox",)

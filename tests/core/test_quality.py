@@ -32,13 +32,13 @@ def test_reasons(change: object, reason: str) -> None:
     assert reason in (measure(changed).reason() or "")
 
 
-def test_at_most_two_percent_of_real_photographs_are_turned_away(
+def test_at_most_two_percent_of_real_photographs_are_ungradable(
     bundled: ModelFolder, odir: Path
 ) -> None:
     paths = sorted((odir / "images").iterdir())[::20]
     results = list(Classifier(bundled).classify(paths))
-    turned_away = [f for f in results if f.status != "ok"]
-    assert len(turned_away) <= 0.02 * len(paths), [(f.image, f.message) for f in turned_away]
+    ungradable = [f for f in results if f.status != "ok"]
+    assert len(ungradable) <= 0.02 * len(paths), [(f.image, f.message) for f in ungradable]
 
 
 def foreign_pictures() -> list[Path]:
@@ -51,7 +51,7 @@ def foreign_pictures() -> list[Path]:
     return [p for p in found if p.name not in ("retina.jpg", "multipage_rgb.tif")]
 
 
-def test_foreign_pictures_are_turned_away(bundled: ModelFolder) -> None:
+def test_foreign_pictures_are_ungradable(bundled: ModelFolder) -> None:
     paths = foreign_pictures()
     assert len(paths) > 20
     results = list(Classifier(bundled).classify(paths))

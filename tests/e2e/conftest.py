@@ -42,41 +42,41 @@ def ophglm(tmp_path: Path) -> Run:
 
 
 @pytest.fixture
-def few(odir: Path, tmp_path: Path) -> Path:
-    """60 real photographs with their labels."""
-    return linked(odir, rows_of(odir)[:60], tmp_path / "few")
+def few(labelled: Path, tmp_path: Path) -> Path:
+    """60 photographs with their labels."""
+    return linked(labelled, rows_of(labelled)[:60], tmp_path / "few")
 
 
 @pytest.fixture
-def three_hundred(odir: Path, tmp_path: Path) -> Path:
-    return some(300, odir, tmp_path)
+def three_hundred(labelled: Path, tmp_path: Path) -> Path:
+    return some(300, labelled, tmp_path)
 
 
 @pytest.fixture
-def a_hundred(odir: Path, tmp_path: Path) -> Path:
-    return some(100, odir, tmp_path)
+def a_hundred(labelled: Path, tmp_path: Path) -> Path:
+    return some(100, labelled, tmp_path)
 
 
-def some(count: int, odir: Path, tmp_path: Path) -> Path:
-    """That many of the real photographs, all conditions among them."""
-    rows = rows_of(odir)
+def some(count: int, labelled: Path, tmp_path: Path) -> Path:
+    """That many of the photographs, all conditions among them."""
+    rows = rows_of(labelled)
     rare = [r for r in rows if "1" in (r["amd"], r["glaucoma"], r["myopia"], r["cataract"])]
     chosen = (rare[::6][: count // 2] + rows)[:count]
-    return linked(odir, chosen, tmp_path / f"{count} photographs")
+    return linked(labelled, chosen, tmp_path / f"{count} photographs")
 
 
-def rows_of(odir: Path) -> list[dict[str, str]]:
-    with (odir / "labels.csv").open(encoding="utf-8-sig", newline="") as stream:
+def rows_of(labelled: Path) -> list[dict[str, str]]:
+    with (labelled / "labels.csv").open(encoding="utf-8-sig", newline="") as stream:
         return list(csv.DictReader(stream))
 
 
-def linked(odir: Path, rows: list[dict[str, str]], data: Path) -> Path:
+def linked(labelled: Path, rows: list[dict[str, str]], data: Path) -> Path:
     """Make a set of its own of these rows, with links to their photographs."""
     (data / "images").mkdir(parents=True)
     for row in rows:
         link = data / "images" / row["image"]
         if not link.exists():
-            link.symlink_to(odir / "images" / row["image"])
+            link.symlink_to(labelled / "images" / row["image"])
     with (data / "labels.csv").open("w", encoding="utf-8", newline="") as stream:
         writer = csv.DictWriter(stream, list(rows[0]))
         writer.writeheader()

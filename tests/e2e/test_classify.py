@@ -110,6 +110,7 @@ def test_what_is_no_model_folder(ophglm: Run, bundled: ModelFolder, tmp_path: Pa
         assert "Traceback" not in words
 
 
+@pytest.mark.slow
 def test_out_file_is_complete_or_not_there_and_goes_on(
     ophglm: Run, odir: Path, tmp_path: Path
 ) -> None:
@@ -141,8 +142,9 @@ def test_out_file_is_complete_or_not_there_and_goes_on(
     assert len({line.split(",")[0] for line in after}) == 251
 
 
-def test_a_reader_that_leaves_is_no_error(odir: Path) -> None:
-    line = f"{OPHGLM} classify {odir / 'images' / '1_left.jpg'} {odir / 'images'} | head -n 2"
+def test_a_reader_that_leaves_is_no_error(labelled: Path) -> None:
+    images = labelled / "images"
+    line = f"{OPHGLM} classify {images / '1_left.jpg'} {images} | head -n 2"
     result = subprocess.run(
         ["bash", "-c", line], capture_output=True, text=True, timeout=120, env=os.environ
     )
@@ -151,6 +153,7 @@ def test_a_reader_that_leaves_is_no_error(odir: Path) -> None:
     assert "Broken" not in result.stderr
 
 
+@pytest.mark.slow
 def test_held_out_patients_are_told_apart(ophglm: Run, odir: Path, tmp_path: Path) -> None:
     """The bundled encoder, through the command, on real patients that it never saw."""
     test = Split().parts(read_records(odir), default_labels())["test"][::3]
@@ -167,6 +170,7 @@ def test_held_out_patients_are_told_apart(ophglm: Run, odir: Path, tmp_path: Pat
     assert np.mean(values) > 0.88, auc
 
 
+@pytest.mark.data
 def test_camera_size_photographs(ophglm: Run) -> None:
     folder = shared("camera_size")
     result = ophglm("classify", folder, "--format", "jsonl")

@@ -5,6 +5,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from .conftest import OPHGLM
 
 
@@ -12,9 +14,10 @@ def losses(text: str) -> list[float]:
     return [float(value) for value in re.findall(r"^epoch \d+/\d+, loss ([\d.]+)", text, re.M)]
 
 
-def test_two_processes_learn_as_one(three_hundred: Path, tmp_path: Path) -> None:
+@pytest.mark.slow
+def test_two_processes_learn_as_one(a_hundred: Path, tmp_path: Path) -> None:
     """torchrun on gloo: the same command, the same global batch, the same loss curve."""
-    options = ["train-encoder", str(three_hundred), "--epochs", "2", "--size", "64"]
+    options = ["train-encoder", str(a_hundred), "--epochs", "2", "--size", "64"]
     options += ["--batch-size", "16", "--precision", "no", "--architecture", "test_convnext"]
     one = subprocess.run(
         [str(OPHGLM), *options, "--out", str(tmp_path / "one")], capture_output=True, text=True

@@ -21,15 +21,15 @@ from .conftest import Run
 
 
 @pytest.fixture(scope="module")
-def test_part(odir: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def test_part(labelled: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A fifth of the photographs of patients that the bundled model never saw."""
-    return fifth(odir, "test", tmp_path_factory.mktemp("held out"))
+    return fifth(labelled, "test", tmp_path_factory.mktemp("held out"))
 
 
-def fifth(odir: Path, part: str, folder: Path) -> Path:
+def fifth(labelled: Path, part: str, folder: Path) -> Path:
     """Every fifth photograph of a part, as a set of its own."""
     folder.mkdir(exist_ok=True)
-    records = Split().parts(read_records(odir), default_labels())[part][::5]
+    records = Split().parts(read_records(labelled), default_labels())[part][::5]
     with (folder / "labels.csv").open("w", encoding="utf-8", newline="") as stream:
         writer = csv.writer(stream)
         writer.writerow(["image", "patient", *DEFAULT_LABELS])
@@ -39,6 +39,7 @@ def fifth(odir: Path, part: str, folder: Path) -> Path:
     return folder
 
 
+@pytest.mark.slow
 def test_metrics_are_scikit_learn_s_on_the_csv(
     ophglm: Run, test_part: Path, bundled: ModelFolder, tmp_path: Path
 ) -> None:
@@ -82,6 +83,7 @@ def check_report(text: str) -> None:
         assert words in text
 
 
+@pytest.mark.slow
 def test_terminal_output_and_part(ophglm: Run, test_part: Path, bundled: ModelFolder) -> None:
     result = ophglm("evaluate", bundled.path, test_part, "--part", "test", "--rounds", "2")
     assert result.returncode == 0, result.stderr
@@ -93,10 +95,30 @@ def test_terminal_output_and_part(ophglm: Run, test_part: Path, bundled: ModelFo
     assert ophglm("evaluate", bundled.path, test_part, "--part", "most").returncode == 2
 
 
-def test_training_data_is_warned_of(
-    ophglm: Run, odir: Path, bundled: ModelFolder, tmp_path: Path
+@pytest.mark.parametrize(
+    ("options", "named"),
+    [
+        (["--vqa", "--report", "r.html"], "--report"),
+        (["--vqa", "--rounds", "9"], "--rounds"),
+        (["--texts", "--part", "test"], "--part"),
+        (["--limit", "3"], "--limit"),
+        (["--keep"], "--keep"),
+        (["--vqa", "--texts"], "two measurements"),
+    ],
+)
+def test_an_option_that_means_nothing_is_refused(
+    ophglm: Run, options: list[str], named: str, tmp_path: Path
 ) -> None:
-    data = fifth(odir, "validation", tmp_path / "odir5k")
+    result = ophglm("evaluate", "ophglm-smollm2-135m", tmp_path, *options)
+    assert result.returncode == 2
+    assert named in result.stderr
+
+
+@pytest.mark.slow
+def test_training_data_is_warned_of(
+    ophglm: Run, labelled: Path, bundled: ModelFolder, tmp_path: Path
+) -> None:
+    data = fifth(labelled, "validation", tmp_path / "odir5k")
     for part, warned in (("validation", False), ("all", True)):
         result = ophglm("evaluate", bundled.path, data, "--part", part, "--rounds", "2")
         assert "patients" in result.stdout

@@ -1,4 +1,5 @@
-"""Stage 2 from the command line, on real photographs and with the real small models."""
+"""Stage 2 from the command line, on real photographs: the command with a tiny random
+language model, what ships with the real one."""
 
 from __future__ import annotations
 
@@ -14,15 +15,17 @@ from ophglm_core.model_folder import ModelFolder, file_sha256, open_model
 from .conftest import Run
 
 
+@pytest.mark.slow
 def test_questions_training_and_what_it_leaves_alone(
-    ophglm: Run, few: Path, bundled: ModelFolder, plain: Path, tmp_path: Path
+    ophglm: Run, few: Path, bundled: ModelFolder, tiny_gguf: Path, tmp_path: Path
 ) -> None:
     vqa, start, out = tmp_path / "vqa.jsonl", tmp_path / "start", tmp_path / "fused"
     shutil.copytree(bundled.path, start)
     assert ophglm("build-vqa", few, "--out", vqa).returncode == 0
     before = {p.name: file_sha256(p) for p in start.iterdir() if p.is_file()}
     options = ["--epochs", "1", "--head-epochs", "1", "--samples", "16", "--batch-size", "8"]
-    trained = ophglm("train-fusion", start, vqa, "--out", out, "--fusion", "mlp", *options)
+    options += ["--fusion", "mlp", "--llm", str(tiny_gguf)]
+    trained = ophglm("train-fusion", start, vqa, "--out", out, *options)
     assert trained.returncode == 0, trained.stderr
     assert trained.stdout.strip() == str(out)
     assert "epoch 2/2" in trained.stderr
@@ -37,10 +40,10 @@ def test_questions_training_and_what_it_leaves_alone(
     assert model.manifest.fusion.training["history"][1]["language_loss"] > 0
     assert model.manifest.fusion.parity["soft_tokens"] < 1e-3
     assert not list(tmp_path.glob("*-training"))
-    # Two processes, with the same global batch, learn as one; and the same weights in another form.
+    # Two processes, with the same global batch, learn as one.
     torchrun = [str(Path(sys.executable).with_name("torchrun")), "--nproc-per-node=2"]
     two = tmp_path / "two"
-    options += ["--out", str(two), "--fusion", "mlp", "--llm", str(plain)]
+    options += ["--out", str(two)]
     both = ophglm("train-fusion", start, vqa, *options, python=[*torchrun, "--master-port=29518"])
     assert both.returncode == 0, both.stderr
     told = open_model(two).manifest.fusion
@@ -58,6 +61,7 @@ def test_questions_training_and_what_it_leaves_alone(
     assert set(metrics["kinds"]["presence en"]) >= {"photograph", "nothing", "findings", "shuffled"}
 
 
+@pytest.mark.slow
 def test_the_bundled_module_looks_at_the_photograph(
     ophglm: Run, odir: Path, tmp_path: Path
 ) -> None:
@@ -74,7 +78,7 @@ def test_the_bundled_module_looks_at_the_photograph(
         "--part",
         "test",
         "--limit",
-        "12",
+        "8",
         "--json",
     )
     assert told.returncode == 0, told.stderr
@@ -83,7 +87,8 @@ def test_the_bundled_module_looks_at_the_photograph(
     assert mean["photograph"] > mean["nothing"] + 0.15
 
 
-def test_export_writes_the_parts_anew_and_says_how_alike_they_are(
+@pytest.mark.slow
+def test_export_writes_the_parts_again_and_says_how_alike_they_are(
     ophglm: Run, few: Path, bundled: ModelFolder, tmp_path: Path
 ) -> None:
     copy, vqa = tmp_path / "copy", tmp_path / "vqa.jsonl"
@@ -91,6 +96,7 @@ def test_export_writes_the_parts_anew_and_says_how_alike_they_are(
     english = [line for line in vqa.read_text().splitlines() if '"language": "en"' in line]
     vqa.write_text("\n".join(english))
     shutil.copytree(bundled.path, copy)
+    identity = open_model(copy).identity
     (copy / "fusion.onnx").write_bytes(b"broken")
     result = ophglm("export", copy, "--prompts", "20", "--vqa", vqa)
     assert result.returncode == 0, result.stderr
@@ -98,6 +104,7 @@ def test_export_writes_the_parts_anew_and_says_how_alike_they_are(
     assert "first token: the same on 20 of 20 prompts" in result.stdout
     assert "with the weights quantised: correlation 0.99" in result.stdout
     assert (copy / "fusion.onnx").stat().st_size > 1e6
+    assert open_model(copy).identity == identity  # what resumes and what was classified stand
     fusion = open_model(copy).manifest.fusion
     assert fusion is not None
     metrics = fusion.parity

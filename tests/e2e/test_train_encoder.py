@@ -8,6 +8,7 @@ import time
 from pathlib import Path
 
 import numpy as np
+import pytest
 import torch
 
 from ophglm_core.images import load_crop
@@ -19,6 +20,7 @@ from ..conftest import draw_fundus
 from .conftest import OPHGLM, Run
 
 
+@pytest.mark.slow
 def test_an_epoch_killed_half_way_and_resumed(
     ophglm: Run, three_hundred: Path, tmp_path: Path
 ) -> None:
@@ -70,6 +72,7 @@ def check_model(out: Path, images: Path) -> None:
     assert np.abs(output.cams.mean(axis=(2, 3)) + bias - output.logits).max() < 1e-4
 
 
+@pytest.mark.slow
 def test_ctrl_c_saves_and_says_so(three_hundred: Path, tmp_path: Path) -> None:
     out = tmp_path / "model"
     command = [str(OPHGLM), "train-encoder", str(three_hundred), "--out", str(out)]
@@ -89,6 +92,7 @@ def test_ctrl_c_saves_and_says_so(three_hundred: Path, tmp_path: Path) -> None:
     assert "other options (epochs)" in other.stderr
 
 
+@pytest.mark.slow
 def test_data_that_cannot_be_trained_on(ophglm: Run, tmp_path: Path) -> None:
     result = ophglm("train-encoder", tmp_path / "nowhere", "--out", tmp_path / "m")
     assert result.returncode == 1
@@ -113,12 +117,14 @@ def test_data_that_cannot_be_trained_on(ophglm: Run, tmp_path: Path) -> None:
     assert "no network called 'convnext_x'" in result.stderr
 
 
+@pytest.mark.slow
 def test_learning_from_a_teacher_and_going_on_from_a_model(
     ophglm: Run, a_hundred: Path, bundled: ModelFolder, tmp_path: Path
 ) -> None:
     common = ["train-encoder", a_hundred, "--size", "64", "--epochs", "1"]
     student = tmp_path / "student"
-    result = ophglm(*common, "--out", student, "--teacher", bundled.path)
+    small = ["--architecture", "test_convnext"]
+    result = ophglm(*common, *small, "--out", student, "--teacher", bundled.path)
     assert result.returncode == 0, result.stderr
     training = json.loads((student / "ophglm.json").read_text())["training"]
     assert training["teacher"] == bundled.path.name

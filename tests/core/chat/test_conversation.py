@@ -96,6 +96,7 @@ def test_context_is_the_template_s_own_rendering(talk: Chat, session: LlamaSessi
     assert rendered.startswith(held.rstrip())
 
 
+@pytest.mark.slow
 def test_a_long_conversation_forgets_its_oldest_turns_and_goes_on() -> None:
     session = LlamaSession(embedded_gguf(), context=512)
     talk = Chat([DR], default_labels(), session)
@@ -135,7 +136,7 @@ def test_chinese_question_gets_a_chinese_answer(talk: Chat) -> None:
     assert not any("a" <= c.lower() <= "z" for c in said.replace("VEGF", ""))
 
 
-def test_off_topic_question_is_turned_away(session: LlamaSession) -> None:
+def test_off_topic_question_is_declined(session: LlamaSession) -> None:
     session.truncate(0)
     talk = Chat([DR], default_labels(), session)
     answer(talk, "What do you see?")

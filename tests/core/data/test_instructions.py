@@ -109,6 +109,7 @@ def test_a_broken_text_is_named_with_its_line(line: str, problem: str, tmp_path:
         read_instructions(tmp_path)
 
 
+@pytest.mark.data
 def test_medquad_is_cut_to_whole_sentences_and_paired_with_its_own_condition_only() -> None:
     read = read_questions(shared("medquad_eye") / "medquad_eye.jsonl")
     assert len(read) > 400
@@ -125,12 +126,12 @@ def names_in(text: Instruction) -> set[str]:
     return set(named_conditions(" ".join(m["content"] for m in text.messages)))
 
 
-def test_no_pair_contradicts_its_labels() -> None:
-    """Over all real pictures and several epochs: no text speaks of a disease the picture lacks as
+def test_no_pair_contradicts_its_labels(labelled: Path) -> None:
+    """Over all pictures and several epochs: no text speaks of a disease the picture lacks as
     if it had it, and of several diseases each is spoken of."""
     texts = build_instructions()
     pairing = Pairing(texts)
-    records = read_records(shared("odir5k"))[::4]
+    records = read_records(labelled)[::4]
     met = 0
     for number, record in enumerate(records):
         labels = picture_labels(record, default_labels())

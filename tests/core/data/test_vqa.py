@@ -27,8 +27,8 @@ DISEASES = default_labels().diseases
 
 
 @pytest.fixture(scope="module")
-def pairs() -> list[VqaPair]:
-    return build_vqa([*read_records(shared("odir5k")), *read_records(shared("eye4"))])
+def pairs(odir: Path) -> list[VqaPair]:
+    return build_vqa([*read_records(odir), *read_records(shared("eye4"))])
 
 
 def subject(pair: VqaPair) -> str:
@@ -97,8 +97,8 @@ def test_what_a_photograph_cannot_tell_is_said(pairs: list[VqaPair]) -> None:
     assert all("cannot show" in p.answer for p in found)
 
 
-def test_same_seed_same_pairs() -> None:
-    records = read_records(shared("odir5k"))[:400]
+def test_same_seed_same_pairs(labelled: Path) -> None:
+    records = read_records(labelled)[:400]
     assert build_vqa(records) == build_vqa(list(reversed(records)))
     assert build_vqa(records) != build_vqa(records, seed=1)
 

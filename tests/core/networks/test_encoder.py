@@ -20,6 +20,7 @@ from ophglm_core.training.encoder import masked_loss
 
 
 @pytest.mark.parametrize("architecture", ["convnext_atto", "tf_efficientnet_lite0"])
+@pytest.mark.slow
 def test_both_runtimes_agree_and_maps_add_up_to_logits(architecture: str, tmp_path: Path) -> None:
     torch.manual_seed(0)
     encoder = ImageEncoder(architecture, 6)
