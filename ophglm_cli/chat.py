@@ -15,13 +15,14 @@ if TYPE_CHECKING:
 
 def chat(
     image: Annotated[
-        list[Path],
+        list[Path] | None,
         typer.Option(
             "--image",
             "-i",
-            help="A fundus photograph; twice for both eyes. 'sample' opens scikit-image's.",
+            help="A fundus photograph; twice for both eyes. 'sample' opens scikit-image's. Without "
+            "one, questions are answered in general.",
         ),
-    ],
+    ] = None,
     prompt: Annotated[
         str | None, typer.Option("--prompt", "-p", help="Ask this once and leave.")
     ] = None,
@@ -65,8 +66,8 @@ def chat(
         evidence=evidence,
         remark=lambda sentence: stderr.print(sentence, style="dim", markup=False),
     )
-    conversation = assistant.chat(*image)
-    if not as_json and evidence != "fusion":
+    conversation = assistant.chat(*(image or []))
+    if image and not as_json and evidence != "fusion":
         show_findings(conversation)
     if prompt is None:
         run(conversation, assistant)

@@ -20,6 +20,7 @@ _HEADINGS = {
     "knowledge": ("Known in general:", "一般知识："),
     "explanation": ("In other words: ", "解释："),
     "recommendation": ("What to do next: ", "下一步："),
+    "document": ("", ""),
 }
 
 

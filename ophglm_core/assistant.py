@@ -15,8 +15,10 @@ from .errors import InputError, UsageError
 from .files import file_sha256
 from .findings import Findings
 from .images import Picture
+from .knowledge.retrieval import Library
 from .model_folder import ADAPTER_GGUF, ModelFolder, open_model
 from .runtime.llama import LlamaSession
+from .runtime.sentence import SentenceEncoder
 from .runtime.vqa import VqaRuntime
 
 #: What answers may rest on.
@@ -73,6 +75,10 @@ class Assistant:
         """The image encoder with its calibration and thresholds."""
         return Classifier(self.model)
 
+    @cached_property
+    def _library(self) -> Library:
+        return Library(SentenceEncoder().embed)
+
     def classify(
         self, images: Picture | str | Iterable[Picture | str], keep_outputs: bool = False
     ) -> Iterator[Findings]:
@@ -91,20 +97,22 @@ class Assistant:
     def chat(self, *images: Picture | str) -> Chat:
         """Return a conversation about one photograph, or two: one of each eye.
 
-        Raises InputError if one cannot be read or is a folder, UsageError if there is none or more
-        than two, or the language model cannot be loaded.
+        Without a photograph, questions are answered in general. Raises InputError if one cannot be
+        read or is a folder, UsageError if there are more than two or the language model cannot be
+        loaded.
         """
         gguf, reader, adapter = self._language_model()
         # The two models load side by side: most of the wait is reading files.
         with ThreadPoolExecutor(max_workers=1) as pool:
             loading = pool.submit(LlamaSession, gguf, adapter=adapter)
-            findings = self.look(*images)
+            findings = self.look(*images) if images else []
             session = loading.result()
         trained = self.model.manifest.adapter
         return Chat(
             findings,
             self.labels,
             session,
+            library=self._library,
             small=self._llm is None,
             reader=reader,
             use_findings=self.evidence != "fusion",

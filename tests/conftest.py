@@ -8,11 +8,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from PIL import Image, ImageDraw, ImageFilter, ImageOps
+from PIL import Image, ImageDraw, ImageEnhance, ImageFilter, ImageOps
 
 from ophglm_core.assets import sample_path
+from ophglm_core.knowledge.retrieval import Library
 from ophglm_core.model_folder import ModelFolder, open_model
 from ophglm_core.networks.language_model import TorchLanguageModel
+from ophglm_core.runtime.sentence import SentenceEncoder
 
 SHARED = Path(__file__).resolve().parents[2] / "shared" / "data"
 
@@ -38,8 +40,8 @@ def odir() -> Path:
 
 @pytest.fixture(scope="session")
 def labelled(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """ODIR-5K, or drawn photographs with its columns where the real ones are not at hand: for jobs
-    that have to run on any labelled photographs and not to be right about them."""
+    """ODIR-5K, or variants of the sample with its columns where that is not at hand: for jobs that
+    have to run on any labelled photographs and not to be right about them."""
     real = SHARED / "odir5k"
     return real if real.is_dir() else draw_labelled(tmp_path_factory.mktemp("drawn") / "odir5k")
 
@@ -52,6 +54,12 @@ def sample() -> Path:
 @pytest.fixture(scope="session")
 def bundled() -> ModelFolder:
     return open_model()
+
+
+@pytest.fixture(scope="session")
+def library() -> Library:
+    """The library as `ophglm chat` asks it."""
+    return Library(SentenceEncoder().embed)
 
 
 @pytest.fixture(scope="session")
@@ -133,7 +141,8 @@ def draw_fundus(size: tuple[int, int] = (400, 300), seed: int = 0) -> Image.Imag
 
 
 def draw_labelled(folder: Path, patients: int = 240) -> Path:
-    """Draw both eyes of these patients: the drawn retina, marked in the colour of its condition."""
+    """Make both eyes of these patients of the public-domain sample: turned, in other light, and
+    marked in the colour of the condition."""
     marks = {
         "normal": None,
         "dr": (110, 10, 10),
@@ -142,19 +151,22 @@ def draw_labelled(folder: Path, patients: int = 240) -> Path:
         "amd": (235, 215, 90),
         "myopia": (240, 200, 190),
     }
+    retina = Image.open(sample_path()).convert("RGB").resize((260, 260))
     (folder / "images").mkdir(parents=True)
     lines = [",".join(("image", "patient", "eye", *marks, "quality", "keywords"))]
     for patient in range(patients):
         # Half are healthy, as in the real set nearly.
         key = "normal" if patient % 2 else list(marks)[patient // 2 % len(marks)]
+        rng = np.random.default_rng(patient)
         for eye in ("left", "right"):
-            picture = draw_fundus((240, 240), patient)
+            picture = retina.rotate(float(rng.uniform(-8, 8)))
+            picture = ImageEnhance.Brightness(picture).enhance(float(rng.uniform(0.92, 1.08)))
+            picture = ImageEnhance.Color(picture).enhance(float(rng.uniform(0.92, 1.08)))
             if eye == "right":
                 picture = ImageOps.mirror(picture)
             if (colour := marks[key]) is not None:
-                for x, y in np.random.default_rng(patient).integers(70, 160, (25, 2)):
-                    box = (x, y, x + 6, y + 6)
-                    ImageDraw.Draw(picture).ellipse([int(v) for v in box], fill=colour)
+                for x, y in rng.integers(80, 170, (12, 2)).tolist():
+                    ImageDraw.Draw(picture).ellipse((x, y, x + 4, y + 4), fill=colour)
             name = f"{patient}_{eye}.jpg"
             picture.save(folder / "images" / name, quality=90)
             labels = ",".join(str(int(label == key)) for label in marks)

@@ -7,14 +7,18 @@ next.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from .. import knowledge as knowledge_base
 from ..conditions import NORMAL, LabelSet
 from ..findings import Findings
+from ..knowledge import Statement
+from ..knowledge.library import Entry, subjects
+from ..knowledge.retrieval import Match
 from ..safety.red_flags import red_flags
-from ..wording import describe, percent
+from ..wording import describe, joined, percent
 from .question import Question
 
 KINDS = (
@@ -24,6 +28,25 @@ KINDS = (
     "knowledge",
     "explanation",
     "recommendation",
+    "document",
+)
+
+#: Chosen on wordings of the library that were held out, and on questions about other things.
+_CONFIDENT = 0.28
+_MARGIN, _MOST_ENTRIES, _MOST_WORDS = 0.25, 3, 120
+
+_NO_DOSE = (
+    "It gives no doses: how much of a drug this patient takes, and how often, is decided by the "
+    "prescribing doctor; ask them or a pharmacist.",
+    "本程序不提供剂量：用多少、用几次须由开药医生决定，请询问医生或药师。",
+)
+_NO_PHOTOGRAPH = (
+    "No photograph was given, so there is nothing to read; name one with --image.",
+    "没有给出照片，无法读片；请用 --image 指定照片。",
+)
+_NOTHING_KNOWN = (
+    "No checked statement was found that answers this.",
+    "没有找到经过核对、能回答这个问题的资料。",
 )
 
 
@@ -33,7 +56,8 @@ class AnswerPart:
 
     kind: one of KINDS. 'finding' is what the photograph gave; 'visual_answer' what the language
     model read off it through the fusion module; 'knowledge' holds in general, with its source;
-    'explanation' is the language model's; 'recommendation' says what to do next, with its source.
+    'explanation' is the language model's; 'recommendation' says what to do next, with its source;
+    'document' is a letter or a summary.
     """
 
     kind: str
@@ -43,13 +67,15 @@ class AnswerPart:
 
 @dataclass(frozen=True)
 class Answer:
-    """What is said without the language model, by kind, and the statements it rests on."""
+    """What is said without the language model, by kind, and what it rests on: statements beside a
+    reading of the photograph, entries of the library for all else."""
 
     red_flag: AnswerPart | None = None
     findings: tuple[AnswerPart, ...] = ()
     knowledge: tuple[AnswerPart, ...] = ()
     recommendation: tuple[AnswerPart, ...] = ()
-    facts: tuple[knowledge_base.Statement, ...] = ()
+    facts: tuple[Statement, ...] = ()
+    entries: tuple[Entry, ...] = ()
 
 
 def found_in(findings: Sequence[Findings]) -> list[str]:
@@ -86,14 +112,13 @@ def compose(
     question: Question,
     findings: Sequence[Findings],
     labels: LabelSet,
-    first: bool = False,
-    explained: bool = True,
+    matches: Sequence[Match] = (),
+    advise: bool = False,
 ) -> Answer:
     """Compose an answer.
 
-    labels: of the model that gave the findings. first: whether it is the conversation's first
-    answer, which begins with the findings and ends with what to do next. explained: whether a
-    language model goes on from here; if none does, something is said all the same.
+    labels: of the model that gave the findings. matches: what the library has on the question, the
+    nearest first. advise: whether it ends with what to do next, which is said once.
     """
     language = question.language
     flag = red_flags(question.text, language)
@@ -101,41 +126,98 @@ def compose(
         # Nothing else: whoever reads this should be on the way and not read on.
         return Answer(red_flag=AnswerPart("red_flag", flag))
     found = found_in(findings)
-    parts: list[AnswerPart] = []
-    if first or question.about_photograph:
-        sentences = describe_all(findings, labels, language)
+    seen = question.vqa_kind is not None
+    sentences = _not_looked_for(question, findings)
+    if findings and (seen or (question.about_photograph and not question.beyond)):
+        sentences += describe_all(findings, labels, language)
         sentences += _not_found(question, findings, labels, found)
-        parts = [AnswerPart("finding", sentence) for sentence in sentences]
-    asked = sorted(question.conditions, key=labels.index)
-    conditions = [*question.beyond, *asked] or found or [NORMAL]
-    facts = knowledge_base.relevant(question.topics, conditions)
-    if not facts and parts and not explained:
-        facts = knowledge_base.relevant(["definition"], conditions, 1)
-    known = [AnswerPart("knowledge", fact.text(language), fact.source) for fact in facts]
-    if not explained and not parts and not known:
-        known = [out_of_scope(language)]
-    next_step = _recommendation(findings, found, known, language) if first else []
-    return Answer(None, tuple(parts), tuple(known), tuple(next_step), tuple(facts))
+    parts = [AnswerPart("finding", sentence) for sentence in sentences]
+    facts: list[Statement] = []
+    chosen: list[Entry] = []
+    if seen:
+        # What the photograph shows has been answered; beside it stands what such signs are.
+        subject = next(iter(question.conditions), found[0] if found else NORMAL)
+        facts = [fact for fact in [knowledge_base.on(subject, "signs")] if fact is not None]
+        known = [AnswerPart("knowledge", f.text(language), f.source) for f in facts]
+    elif question.asks_dose:
+        known = [AnswerPart("knowledge", _NO_DOSE[language == "zh"])]
+    else:
+        chosen = choose(matches, question)
+        known = [AnswerPart("knowledge", e.text(language), e.source) for e in chosen]
+        if not known:
+            known = [nothing_known(matches, language)]
+    if seen and not findings:
+        known = [AnswerPart("knowledge", _NO_PHOTOGRAPH[language == "zh"])]
+    next_step = (
+        _recommendation(findings, found, chosen, language) if advise and (seen or chosen) else []
+    )
+    return Answer(None, tuple(parts), tuple(known), tuple(next_step), tuple(facts), tuple(chosen))
 
 
-def out_of_scope(language: str) -> AnswerPart:
-    """Return the answer to what nothing checked is known of."""
-    scope = knowledge_base.general("scope")
-    return AnswerPart("knowledge", scope.text(language), scope.source)
+def choose(matches: Sequence[Match], question: Question) -> list[Entry]:
+    """Return the entries to answer with: the nearest, and those that come close to it.
+
+    None if the nearest is not near enough: then nothing checked is known.
+    """
+    if not matches or matches[0].confidence < _CONFIDENT:
+        return []
+    best = matches[0]
+    words = _length(best.entry.text(question.language))
+    chosen = [best.entry]
+    for match in matches[1:]:
+        more = _length(match.entry.text(question.language))
+        near = best.score - match.score <= _MARGIN and match.entry.subject == best.entry.subject
+        if near and words + more <= _MOST_WORDS and len(chosen) < _MOST_ENTRIES:
+            chosen.append(match.entry)
+            words += more
+    return chosen
+
+
+def _length(text: str) -> float:
+    """Return a text's length in words; a Chinese character is two thirds of one."""
+    chinese = sum("\u4e00" <= c <= "\u9fff" for c in text)
+    return len(re.findall(r"[A-Za-z0-9'-]+", text)) + chinese / 1.5
+
+
+def nothing_known(matches: Sequence[Match], language: str) -> AnswerPart:
+    """Say that no checked statement answers the question, and name the nearest topic."""
+    text = _NOTHING_KNOWN[language == "zh"]
+    if matches and matches[0].confidence > _CONFIDENT / 2:
+        wording = matches[0].entry.questions[language][0]
+        text += (
+            f"最接近的已知问题：“{wording}”"
+            if language == "zh"
+            else (f" The nearest question that it can answer: “{wording}”")
+        )
+    return AnswerPart("knowledge", text)
+
+
+def _not_looked_for(question: Question, findings: Sequence[Findings]) -> list[str]:
+    """Say of a disease that was asked about that the classifier does not look for it."""
+    if not findings:
+        return []
+    zh = question.language == "zh"
+    names = [subjects()[key].name_in(question.language) for key in question.beyond]
+    if not names:
+        return []
+    if zh:
+        return [f"分类器不检测{'、'.join(names)}，照片结果既不能提示也不能排除。"]
+    return [
+        f"The classifier does not look for {joined(names)}, so this reading neither suggests nor "
+        "excludes it."
+    ]
 
 
 def _recommendation(
-    findings: Sequence[Findings], found: list[str], known: list[AnswerPart], language: str
+    findings: Sequence[Findings], found: list[str], chosen: list[Entry], language: str
 ) -> list[AnswerPart]:
-    """Say what to do about what was found first, unless that has been said."""
-    if all(finding.status != "ok" for finding in findings):
+    """Say what to do about what was found first, unless how soon is what was answered."""
+    subject = found[0] if found else NORMAL
+    said = any(e.subject == subject and e.topic in ("urgency", "follow_up") for e in chosen)
+    if said or all(finding.status != "ok" for finding in findings):
         return []
-    said = {part.text for part in known}
-    return [
-        AnswerPart("recommendation", fact.text(language), fact.source)
-        for fact in knowledge_base.statements(found[0] if found else NORMAL)
-        if fact.topic == "urgency" and fact.text(language) not in said
-    ]
+    fact = knowledge_base.on(subject, "urgency")
+    return [] if fact is None else [AnswerPart("recommendation", fact.text(language), fact.source)]
 
 
 def _not_found(

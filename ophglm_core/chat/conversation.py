@@ -13,14 +13,19 @@ from ..conditions import NORMAL, LabelSet
 from ..errors import UsageError
 from ..findings import Findings
 from ..knowledge import meaning
+from ..knowledge.library import GENERAL_SUBJECTS
+from ..knowledge.retrieval import Library
 from ..prompts import IMAGE_PLACEHOLDER, prompt_with_facts, system_prompt
 from ..safety.guard import Guard
-from .answer import Answer, AnswerPart, compose, describe_all, found_in, out_of_scope
+from .answer import Answer, AnswerPart, compose, describe_all, found_in
 from .question import Question, parse_question
+from .tasks import Turn, do_task, task_in
 from .visual_answer import PhotographReader, VisualAnswers
 
 _ANSWER_TOKENS = 160
 _SENTENCES = 4
+#: Entries asked of the library: some to answer with, and some for "tell me more".
+_MATCHES = 6
 #: Share of a small model's content words that must come from what it was given.
 _SUPPORT = 0.75
 _SENTENCE_END = re.compile(r"(?<=[.!?])\s+|(?<=[。！？])|\n+")
@@ -46,9 +51,10 @@ class LanguageModel(Protocol):
 class Chat:
     """A conversation about `findings`, with a language model that keeps its context.
 
-    labels: of the model that gave the findings. small: whether the language model is the small
-    embedded one. It knows no Chinese, so a Chinese question is then answered from the findings and
-    the knowledge base alone; and each of its sentences must rest on what it was given. reader:
+    findings: of one photograph or two, or none: then questions are answered in general. labels: of
+    the model that gave the findings. library: what questions are answered from. small: whether the
+    language model is the small embedded one. It knows no Chinese and explains what a photograph
+    shows only, as it was trained to; each of its sentences must rest on what it was given. reader:
     reads the photographs through the fusion module; None where there is none or it is not wanted.
     use_findings: whether the findings are part of the answers; if not, an answer is what the reader
     says. use_soft_tokens: whether the language model was taught to explain with the photographs'
@@ -67,7 +73,11 @@ class Chat:
     reader: PhotographReader | None = None
     use_findings: bool = True
     use_soft_tokens: bool = False
+    library: Library = field(default_factory=Library)
     _messages: list[dict[str, str]] = field(default_factory=list)
+    _turns: list[Turn] = field(default_factory=list)
+    _subject: list[str] = field(default_factory=list)
+    _advised: bool = False
 
     def __post_init__(self) -> None:
         self.look_at(self.findings)
@@ -77,6 +87,7 @@ class Chat:
         self.findings = findings
         self._system = system_prompt(describe_all(findings, self.labels, "en"))
         self._messages = [{"role": "system", "content": self._system}]
+        self._turns, self._subject, self._advised = [], [], False
         self.model.truncate(0)
 
     @property
@@ -87,6 +98,7 @@ class Chat:
     def clear(self) -> None:
         """Forget the conversation; the findings stay."""
         del self._messages[1:]
+        self._turns, self._subject, self._advised = [], [], False
         self.model.truncate(0)
 
     def ask(self, text: str) -> Iterator[AnswerPart]:
@@ -96,13 +108,26 @@ class Chat:
         """
         # What is typed can neither stand for a photograph nor make a turn.
         question = parse_question(text.replace(IMAGE_PLACEHOLDER, "image"), self.labels)
-        first = len(self._messages) == 1
-        explained = not (question.language == "zh" and self.small)
-        answer = compose(question, self.findings, self.labels, first, explained)
+        task = task_in(question.text)
+        matches = []
+        if task is None and question.vqa_kind is None:
+            context = self._subject or self.found or ([NORMAL] if self.findings else [])
+            matches = self.library.search(question.text, question.language, context, _MATCHES)
+        answer = compose(question, self.findings, self.labels, matches, not self._advised)
         if answer.red_flag is not None:
             yield answer.red_flag
             return
-        visual = VisualAnswers(self.reader, self.findings, self.found) if self.reader else None
+        if self.model.count(question.text) > self.model.context - _ANSWER_TOKENS:
+            raise UsageError("The question is too long; ask a shorter one.")
+        if task is not None:
+            parts = do_task(task, question.text, self.findings, self.labels, self._turns)
+            yield from parts
+            self._turns.append(Turn(question.text, tuple(parts)))
+            self._remember(question.text, parts)
+            return
+        visual = None
+        if self.reader is not None and self.findings:
+            visual = VisualAnswers(self.reader, self.findings, self.found)
         if visual and not self.use_findings:
             yield AnswerPart("visual_answer", visual.alone(question))
             return
@@ -111,18 +136,48 @@ class Chat:
         if reading is not None:
             yield AnswerPart("visual_answer", reading)
         yield from answer.knowledge
-        if explained:
+        if self._explains(question, answer):
             yield from self._explain(question, answer, visual)
+            said: tuple[AnswerPart, ...] = ()
+        else:
+            said = (*answer.findings, *answer.knowledge)
         yield from answer.recommendation
+        self._advised = self._advised or bool(answer.recommendation)
+        further = tuple(m.entry for m in matches if m.entry not in answer.entries)
+        self._subject = self._subject_of(question, answer)
+        self._turns.append(
+            Turn(question.text, (*answer.findings, *answer.knowledge), answer.entries, further)
+        )
+        if said:
+            self._remember(question.text, said)
+
+    def _remember(self, question: str, said: Sequence[AnswerPart]) -> None:
+        """Keep a turn in which the language model had no part, for its next one."""
+        self._messages += [
+            {"role": "user", "content": question},
+            {"role": "assistant", "content": " ".join(part.text for part in said)},
+        ]
+        self.model.truncate(0)  # what is shared is not computed again all the same
+
+    def _explains(self, question: Question, answer: Answer) -> bool:
+        """Whether the language model has something to add to what is said already."""
+        if self.small:
+            return question.language == "en" and question.vqa_kind is not None
+        return bool(answer.entries) or question.vqa_kind is not None
+
+    def _subject_of(self, question: Question, answer: Answer) -> list[str]:
+        """Return what a following "it" or "that" would mean."""
+        named = [*question.conditions, *question.beyond]
+        told = [e.subject for e in answer.entries[:1] if e.subject not in GENERAL_SUBJECTS]
+        return named or told or self._subject
 
     def _explain(
         self, question: Question, answer: Answer, visual: VisualAnswers | None
     ) -> Iterator[AnswerPart]:
         """Let the model explain what has been said, and show what passes the guard."""
         language = question.language
-        # A small model that is given two conditions' facts mixes them.
-        facts = answer.facts[:1] if self.small else answer.facts
-        told = [fact.text(language) for fact in facts]
+        told = [fact.text(language) for fact in answer.facts]
+        told += [f"[{i}] {entry.text(language)}" for i, entry in enumerate(answer.entries, 1)]
         content = prompt_with_facts(question.text, told, language) if told else question.text
         soft_tokens = visual.soft_tokens(question.text) if visual and self.use_soft_tokens else None
         self._open_turn(content, soft_tokens)
@@ -137,9 +192,6 @@ class Chat:
                 shown.append(sentence)
                 yield AnswerPart("explanation", sentence)
             if not shown:
-                if not parts:
-                    parts = [out_of_scope(language)]
-                    yield parts[0]
                 shown = [part.text for part in parts]
                 self.model.append_text(" ".join(shown))
         finally:

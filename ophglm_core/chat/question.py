@@ -5,14 +5,22 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from .. import knowledge
-from ..conditions import LabelSet, named_conditions
+from ..conditions import LabelSet
+from ..knowledge.library import GENERAL_SUBJECTS, subjects_named
 from ..wording import is_chinese
 
 _ABOUT_PHOTOGRAPH = re.compile(
-    r"\bsee\b|seen|saw|show|find|photo|image|picture|this eye|finding|result|normal|healthy|wrong"
-    r"|how (sure|certain|likely)|probab|diagnos|\bis (it|there|this)|do i have|have i\b|compare"
-    r"|看|照片|图|正常|结果|概率|诊断|是不是|有没有|吗|比较",
+    r"\b(?:photo\w*|image|picture|this eye|these eyes|finding|result|reading|classifier"
+    r"|the other eye"
+    r"|do i have|have i got|does (?:he|she|the patient) have|compare)\b"
+    r"|照片|图像|图片|这只眼|结果|概率|另一只眼|比较",
+    re.IGNORECASE,
+)
+
+_ASKS_DOSE = re.compile(
+    r"\b(?:dos(?:e|es|age|ing)|milligrams?|mg|how (?:many|much) (?:\w+ )?(?:drops|pills|tablets"
+    r"|units|ml)|how (?:many|much) .{0,60}\b(?:take|give|prescribe|start|use|put in))\b"
+    r"|剂量|多少(?:毫克|克|片|滴|毫升|mg)|用量|(?:吃|用|服|滴|开)(?:多少|几)(?:片|滴|粒|次|毫克)?",
     re.IGNORECASE,
 )
 
@@ -110,19 +118,19 @@ _ABOUT_CONDITION = frozenset({"presence", "severity"})
 class Question:
     """What a question asks.
 
-    conditions: those of the model's labels that it names, as keys. beyond: conditions that it names
-    and the model does not look for. topics: of the knowledge base, the most telling first.
-    about_photograph: whether it asks about this photograph. vqa_kind: which of the kinds of
-    questions it is that the fusion module was trained on, None for all others.
+    conditions: those of the model's labels that it names, as keys. beyond: subjects of the library
+    that it names and the model does not look for. about_photograph: whether it asks about this
+    photograph. vqa_kind: which of the kinds of questions it is that the fusion module was trained
+    on, None for all others. asks_dose: whether it asks how much of a drug is taken.
     """
 
     text: str
     language: str
     conditions: tuple[str, ...]
     beyond: tuple[str, ...]
-    topics: tuple[str, ...]
     about_photograph: bool
     vqa_kind: str | None
+    asks_dose: bool = False
 
 
 def parse_question(text: str, labels: LabelSet) -> Question:
@@ -131,15 +139,16 @@ def parse_question(text: str, labels: LabelSet) -> Question:
     Example: `parse_question("Do you see glaucoma?", labels).vqa_kind` is 'presence'.
     """
     conditions = labels.named_in(text)
-    beyond = [key for key in named_conditions(text) if key not in labels]
+    named = subjects_named(text)
+    beyond = [key for key in named if key not in labels and key not in GENERAL_SUBJECTS]
     return Question(
         text=text,
         language="zh" if is_chinese(text) else "en",
         conditions=tuple(conditions),
         beyond=tuple(beyond),
-        topics=tuple(knowledge.topics_of(text)),
-        about_photograph=bool(conditions) or bool(_ABOUT_PHOTOGRAPH.search(text)),
+        about_photograph=bool(_ABOUT_PHOTOGRAPH.search(text)),
         vqa_kind=None if beyond else _vqa_kind(text, labels, conditions),
+        asks_dose=bool(_ASKS_DOSE.search(text)),
     )
 
 

@@ -1,6 +1,6 @@
 """The library: short checked answers to what is asked of the eye, in English and Chinese.
 
-One JSON file a subject in `library/`. Each entry answers the questions that are listed with it, in
+One JSON file a subject in `entries/`. Each entry answers the questions that are listed with it, in
 one to three sentences, and names its source; `docs/knowledge.md` counts them.
 """
 
@@ -15,6 +15,8 @@ from importlib import resources
 from typing import Any
 
 LANGUAGES = ("en", "zh")
+#: Subjects that any question may be about.
+GENERAL_SUBJECTS = frozenset({"tests", "photograph", "screening", "general", "normal"})
 AUDIENCES = ("clinician", "patient", "both")
 TOPICS = (
     "definition",
@@ -93,7 +95,7 @@ class Subject:
 @cache
 def entries() -> tuple[Entry, ...]:
     """Return all entries, by subject and in the order of their files."""
-    folder = resources.files(__package__) / "library"
+    folder = resources.files(__package__) / "entries"
     files = sorted((f for f in folder.iterdir() if f.name.endswith(".json")), key=lambda f: f.name)
     return tuple(
         _entry(subject, values)
@@ -110,9 +112,11 @@ def _read(text: str) -> tuple[str, list[dict[str, Any]]]:
 
 def _entry(subject: str, values: dict[str, Any]) -> Entry:
     questions = {language: tuple(values["questions"][language]) for language in LANGUAGES}
-    return Entry(subject=subject, questions=questions, **{
-        k: v for k, v in values.items() if k != "questions"
-    })
+    return Entry(
+        subject=subject,
+        questions=questions,
+        **{k: v for k, v in values.items() if k != "questions"},
+    )
 
 
 #: The subjects beyond the table of conditions, by which the library has files.
@@ -120,9 +124,11 @@ _FURTHER = (
     ("vein_occlusion", "retinal vein occlusion", "视网膜静脉阻塞",
      r"vein (?:occlusion|block|throm)\w*|\b[bch]?rvo\b|静脉阻塞|静脉栓塞"),
     ("artery_occlusion", "retinal artery occlusion", "视网膜动脉阻塞",
-     r"artery (?:occlusion|block|embol)\w*|\b[bc]?rao\b|amaurosis fugax|eye stroke|动脉阻塞|动脉栓塞|眼中风|一过性黑[矇蒙]"),
+     r"artery (?:occlusion|block|embol)\w*|\b[bc]?rao\b|amaurosis fugax|eye stroke|动脉阻塞"
+     r"|动脉栓塞|眼中风|一过性黑[矇蒙]"),
     ("detachment", "retinal detachment", "视网膜脱离",
-     r"retinal (?:detachment|tear|hole|break)s?|detached retina|\br?rd\b|\brrd\b|vitrectomy|scleral buckle|视网膜脱离|网脱|视网膜裂孔|玻璃体切除"),
+     r"retinal (?:detachment|tear|hole|break)s?|detached retina|\br?rd\b|\brrd\b|vitrectomy"
+     r"|scleral buckle|视网膜脱离|网脱|视网膜裂孔|玻璃体切除"),
     ("posterior_vitreous_detachment", "posterior vitreous detachment", "玻璃体后脱离",
      r"vitreous detachment|\bpvd\b|\bfloaters?\b|weiss ring|玻璃体后脱离|飞蚊"),
     ("macular_hole", "macular hole", "黄斑裂孔", r"macular holes?|\bftmh\b|黄斑裂孔"),
@@ -131,7 +137,8 @@ _FURTHER = (
     ("central_serous", "central serous chorioretinopathy", "中心性浆液性脉络膜视网膜病变",
      r"central serous|\bcscr?\b|\bcsr\b|中浆|中心性浆液"),
     ("uveitis", "uveitis", "葡萄膜炎",
-     r"uveitis|iritis|vasculitis|chorioretinitis|toxoplasm\w*|葡萄膜炎|虹膜炎|脉络膜视网膜炎|弓形虫"),
+     r"uveitis|iritis|vasculitis|chorioretinitis|toxoplasm\w*|葡萄膜炎|虹膜炎|脉络膜视网膜炎"
+     r"|弓形虫"),
     ("retinitis_pigmentosa", "retinitis pigmentosa", "视网膜色素变性",
      r"retinitis pigmentosa|\brp\b|色素变性"),
     ("stargardt", "Stargardt disease", "Stargardt病", r"stargardt|斯特格|眼底黄色斑点症"),
@@ -142,7 +149,8 @@ _FURTHER = (
     ("naevus_melanoma", "choroidal naevus and melanoma", "脉络膜痣与黑色素瘤",
      r"na?evus|na?evi|melanoma|freckle|eye cancer|tumou?r in the eye|脉络膜痣|黑色素瘤|色素痣"),
     ("papilloedema", "papilloedema", "视乳头水肿",
-     r"papillo?edema|disc swelling|swollen (?:optic )?discs?|intracranial hypertension|\biih\b|视乳头水肿|视盘水肿|颅内压"),
+     r"papillo?edema|disc swelling|swollen (?:optic )?discs?|intracranial hypertension|\biih\b"
+     r"|视乳头水肿|视盘水肿|颅内压"),
     ("optic_neuritis", "optic neuritis", "视神经炎", r"optic neuritis|视神经炎"),
     ("naion", "non-arteritic anterior ischaemic optic neuropathy", "非动脉炎性前部缺血性视神经病变",
      r"\bn?aion\b|isch(?:a)?emic optic neuropathy|缺血性视神经"),

@@ -146,11 +146,3 @@ def test_every_statement_has_both_languages_and_a_source(label: str) -> None:
         assert statement.zh.endswith("。")
         assert statement.source
     assert len({s.en for s in statements}) == len(statements)
-
-
-def test_relevant_statements_fit_the_question() -> None:
-    (first, *_) = knowledge.relevant(knowledge.topics_of("How is it treated?"), ["amd"])
-    assert (first.condition, first.topic) == ("amd", "treatment")
-    (first, *_) = knowledge.relevant(knowledge.topics_of("青光眼如何预防？"), ["glaucoma"])
-    assert (first.condition, first.topic) == ("glaucoma", "prevention")
-    assert knowledge.relevant(knowledge.topics_of("Tell me a joke"), ["dr"]) == []

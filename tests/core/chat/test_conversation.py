@@ -14,6 +14,7 @@ from ophglm_core.chat.conversation import Chat
 from ophglm_core.conditions import DEFAULT_LABELS, default_labels, named_conditions
 from ophglm_core.errors import UsageError
 from ophglm_core.findings import Findings
+from ophglm_core.knowledge.retrieval import Library
 from ophglm_core.runtime.llama import LlamaSession
 
 LOW = dict.fromkeys(DEFAULT_LABELS, 0.02)
@@ -29,9 +30,9 @@ def session() -> Iterator[LlamaSession]:
 
 
 @pytest.fixture
-def talk(session: LlamaSession) -> Chat:
+def talk(session: LlamaSession, library: Library) -> Chat:
     session.truncate(0)
-    return Chat([DR], default_labels(), session)
+    return Chat([DR], default_labels(), session, library=library)
 
 
 def answer(conversation: Chat, question: str) -> list[AnswerPart]:
@@ -56,14 +57,15 @@ def test_first_answer_says_what_was_found_and_what_is_known(talk: Chat) -> None:
 
 
 def test_what_to_do_is_said_once_and_not_of_a_picture_that_cannot_be_graded(
-    session: LlamaSession,
+    session: LlamaSession, library: Library
 ) -> None:
     session.truncate(0)
     normal = answer(Chat([NORMAL], default_labels(), session), "What do you see?")
     assert "routine eye examinations" in text(normal, "recommendation")
     session.truncate(0)
-    asked = answer(Chat([DR], default_labels(), session), "How urgent is it?")
-    assert "referred to an ophthalmologist" in text(asked, "knowledge")
+    talk = Chat([DR], default_labels(), session, library=library)
+    asked = answer(talk, "When does someone with diabetic retinopathy have to be referred?")
+    assert "refer" in text(asked, "knowledge")
     assert not text(asked, "recommendation")
     session.truncate(0)
     dark = replace(DR, status="ungradable", probabilities={}, positive=[])
@@ -72,25 +74,31 @@ def test_what_to_do_is_said_once_and_not_of_a_picture_that_cannot_be_graded(
     )
 
 
-def test_the_language_model_speaks_and_does_not_repeat_the_facts(talk: Chat) -> None:
-    questions = ["What is the treatment?", "How can it be prevented?", "Will I go blind?"]
-    spoken = [text(answer(talk, q), "explanation") for q in questions]
-    assert sum(bool(s) for s in spoken) >= 2, spoken
+def test_the_small_model_explains_what_is_seen_and_is_not_asked_for_more(talk: Chat) -> None:
+    seen = [
+        text(answer(talk, q), "explanation")
+        for q in ("What do you see?", "Is this eye normal?", "Do you see diabetic retinopathy?")
+    ]
+    assert any(seen), seen
+    before = talk.model.computed  # type: ignore[attr-defined]
+    told = answer(talk, "What is the treatment of diabetic retinopathy?")
+    assert {p.kind for p in told} == {"knowledge"}
+    assert talk.model.computed == before  # type: ignore[attr-defined]
 
 
 def test_second_turn_does_not_read_the_first_again(talk: Chat, session: LlamaSession) -> None:
     answer(talk, "What do you see?")
     held = list(session.tokens)
     before = session.computed
-    answer(talk, "What is the treatment?")
+    answer(talk, "Is this eye normal?")
     assert session.tokens[: len(held)] == held
     computed = session.computed - before
     assert 0 < computed < len(session.tokens) - len(held) + 110  # the new turn and its answer
 
 
 def test_context_is_the_template_s_own_rendering(talk: Chat, session: LlamaSession) -> None:
-    answer(talk, "What do you see?")
     answer(talk, "What causes it?")
+    answer(talk, "What do you see?")
     rendered = session.render(talk._messages, False)
     held = session._llama.detokenize(session.tokens, special=True).decode()
     assert rendered.startswith(held.rstrip())
@@ -101,8 +109,8 @@ def test_a_long_conversation_forgets_its_oldest_turns_and_goes_on() -> None:
     session = LlamaSession(embedded_gguf(), context=512)
     talk = Chat([DR], default_labels(), session)
     for number in range(8):
-        parts = answer(talk, f"What is the treatment, asked for the {number}th time?")
-        assert parts
+        answer(talk, f"What is the treatment, asked for the {number}th time?")
+        assert answer(talk, "What do you see?")
         assert len(session.tokens) <= 512
     assert talk._messages[0]["role"] == "system"
     session.close()
@@ -133,15 +141,13 @@ def test_chinese_question_gets_a_chinese_answer(talk: Chat) -> None:
     parts = answer(talk, "这张照片怎么样？如何治疗？")
     said = text(parts)
     assert "提示糖尿病视网膜病变的征象" in said
-    assert not any("a" <= c.lower() <= "z" for c in said.replace("VEGF", ""))
+    assert sum("a" <= c.lower() <= "z" for c in said) < 0.1 * len(said)  # OCT, VEGF and the like
 
 
-def test_off_topic_question_is_declined(session: LlamaSession) -> None:
-    session.truncate(0)
-    talk = Chat([DR], default_labels(), session)
+def test_off_topic_question_is_declined(talk: Chat) -> None:
     answer(talk, "What do you see?")
     parts = answer(talk, "Tell me a joke about a parrot")
-    assert "no reliable answer" in text(parts)
+    assert "No checked statement" in text(parts)
 
 
 def test_two_eyes_are_told_apart(session: LlamaSession) -> None:

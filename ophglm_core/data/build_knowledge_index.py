@@ -1,0 +1,96 @@
+"""Fits the index of the library, after each change of its entries:
+
+    python -m ophglm_core.data.build_knowledge_index
+
+Needs scipy (`pip install '.[evaluate]'`). The text encoder is the bundled model's.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from .. import knowledge
+from ..files import atomic_write
+from ..knowledge.library import LANGUAGES, entries
+from ..knowledge.retrieval import INDEX, features, weigh
+from ..runtime.sentence import SentenceEncoder
+
+#: Ridge penalty, weight of the sentence vector beside the words, and dimensions that are kept:
+#: chosen on held-out wordings.
+_PENALTY, _SEMANTIC, _DIMENSIONS = 0.3, 2.0, 192
+_MINIMUM_TEXTS = 2
+
+
+def make_index() -> dict[str, np.ndarray]:
+    """Fit the projections of both languages; see `retrieval`."""
+    from scipy import sparse
+
+    library = entries()
+    encoder = SentenceEncoder()
+    texts = {
+        language: [t for e in library for t in (*e.questions[language], e.text(language))]
+        for language in LANGUAGES
+    }
+    owner = {
+        language: [i for i, e in enumerate(library) for _ in (*e.questions[language], "")]
+        for language in LANGUAGES
+    }
+    vectors = np.stack([encoder.embed(text) for text in texts["en"]])  # [N, 384]
+    means = np.zeros((len(library), vectors.shape[1]), np.float32)
+    np.add.at(means, owner["en"], vectors)
+    means /= np.linalg.norm(means, axis=1, keepdims=True)
+    means -= means.mean(axis=0)
+    _, _, directions = np.linalg.svd(means, full_matrices=False)
+    targets = means @ directions[:_DIMENSIONS].T
+    targets /= np.linalg.norm(targets, axis=1, keepdims=True)
+    index = {
+        "ids": np.array("\n".join(e.id for e in library)),
+        "entries": targets.astype(np.float16),
+    }
+    for language in LANGUAGES:
+        idf = _idf(texts[language], language)
+        words = {word: column for column, word in enumerate(idf)}
+        matrix = sparse.lil_matrix((len(texts[language]), len(words)), dtype=np.float64)
+        for row, text in enumerate(texts[language]):
+            for word, weight in weigh(text, language, idf).items():
+                matrix[row, words[word]] = weight
+        matrix = matrix.tocsr()
+        kernel = (matrix @ matrix.T).toarray()
+        if language == "en":
+            kernel += _SEMANTIC * vectors @ vectors.T
+        wanted = targets[owner[language]]
+        duals = np.linalg.solve(kernel + _PENALTY * np.eye(len(kernel)), wanted)
+        projection = matrix.T @ duals  # [words, D]
+        scale = np.abs(projection).max(axis=1, keepdims=True) / 127 + 1e-12
+        index |= {
+            f"words_{language}": np.array("\n".join(words)),
+            f"idf_{language}": np.array(list(idf.values()), np.float32),
+            f"projection_{language}": np.rint(projection / scale).astype(np.int8),
+            f"scale_{language}": scale[:, 0].astype(np.float32),
+        }
+        if language == "en":
+            index["semantic"] = (_SEMANTIC * vectors.T @ duals).astype(np.float16)
+    return index
+
+
+def _idf(texts: list[str], language: str) -> dict[str, float]:
+    """Return the smoothed inverse document frequency of words that stand in two texts or more."""
+    counts: dict[str, int] = {}
+    for text in texts:
+        for word in set(features(text, language)):
+            counts[word] = counts.get(word, 0) + 1
+    return {
+        word: float(np.log((1 + len(texts)) / (1 + count)) + 1)
+        for word, count in sorted(counts.items())
+        if count >= _MINIMUM_TEXTS
+    }
+
+
+if __name__ == "__main__":
+    with (
+        atomic_write(Path(knowledge.__file__).with_name(INDEX)) as partial,
+        partial.open("wb") as file,
+    ):
+        np.savez_compressed(file, allow_pickle=False, **make_index())

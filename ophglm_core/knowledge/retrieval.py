@@ -1,0 +1,176 @@
+"""Finds the entries that answer a question, by its words and its meaning together.
+
+A question becomes a vector of its words (English stems; Chinese characters and pairs of them),
+weighted by their rarity, and, in English, of the sentence vector of MiniLM (Reimers and Gurevych
+2019, arXiv 1908.10084). Ridge regression carries both into the space in which each entry is the
+mean of its English wordings' sentence vectors; the entry whose direction is nearest answers. So
+Chinese, which MiniLM does not know, is compared by meaning too. `data/build_knowledge_index.py`
+fits this and writes `index.npz`.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from importlib import resources
+
+import numpy as np
+
+from .library import GENERAL_SUBJECTS, Entry, entries, subjects_named
+
+INDEX = "index.npz"
+#: A cosine is moved by this much for an entry on the subject that is asked about, or on another
+#: one. Chosen on wordings of the library that were held out; see docs/knowledge.md.
+_SUBJECT_WEIGHT = 0.4
+
+_SPELLINGS = tuple(
+    (re.compile(british), american)
+    for british, american in (
+        ("oedema", "edema"),
+        ("haem", "hem"),
+        ("aemi", "emi"),
+        ("paediat", "pediat"),
+        ("naev", "nev"),
+        ("leuco", "leuko"),
+        ("isation", "ization"),
+        ("tumour", "tumor"),
+        ("colour", "color"),
+        ("fibre", "fiber"),
+        ("centre", "center"),
+    )
+)
+_COMMON = frozenset(
+    "a an the of to in on for and or is are be do does did it its i my me you your we he she they "  # noqa: SIM905
+    "this that these those with as at by from what which how can could would should will there "
+    "have has had if so not".split()
+)
+_SUFFIXES = (
+    *("ications", "ication", "ations", "ation", "ingly", "ments", "ment", "ities", "ity", "ously"),
+    *("ing", "ies", "ied", "ive", "ers", "er", "ed", "es", "ly", "al", "s", "e", "y"),
+)
+
+
+@dataclass(frozen=True)
+class Match:
+    """An entry that may answer a question.
+
+    score: how near it is, a cosine moved by the subject's weight. confidence: the part of the
+    question that the library knows and that points to this entry, 0 to about 1.
+    """
+
+    entry: Entry
+    score: float
+    confidence: float
+
+
+def features(text: str, language: str) -> list[str]:
+    """Return the words of a text as they are compared; common English words begin with '~'."""
+    text = text.lower()
+    for pattern, american in _SPELLINGS:
+        text = pattern.sub(american, text)
+    found = []
+    for word in re.findall(r"[a-z0-9]+", text):
+        found.append(f"~{word}" if language == "en" and word in _COMMON else _stem(word))
+    if language == "zh":
+        for run in re.findall(r"[\u4e00-\u9fff]+", text):
+            found += [*run, *(run[i : i + 2] for i in range(len(run) - 1))]
+    return found
+
+
+def _stem(word: str) -> str:
+    for suffix in _SUFFIXES:
+        if word.endswith(suffix) and len(word) - len(suffix) >= 4:
+            return word[: -len(suffix)]
+    return word
+
+
+def weigh(text: str, language: str, idf: dict[str, float]) -> dict[str, float]:
+    """Return the weights of a text's words that `idf` knows, with a length of one."""
+    counts = Counter(f for f in features(text, language) if f in idf)
+    weights = {word: (1 + math.log(count)) * idf[word] for word, count in counts.items()}
+    length = math.sqrt(sum(w * w for w in weights.values())) or 1.0
+    return {word: w / length for word, w in weights.items()}
+
+
+class Retriever:
+    """Finds entries in one language.
+
+    embed: text -> its unit sentence vector, float32 [384], of the text encoder with which the index
+    was made; without it an English question is compared by its words alone.
+    Raises ValueError if the index belongs to another library.
+    """
+
+    def __init__(self, language: str, embed: Callable[[str], np.ndarray] | None = None):
+        with (resources.files(__package__) / INDEX).open("rb") as stream:
+            held = np.load(stream)
+            ids = str(held["ids"]).split("\n")
+            words = str(held[f"words_{language}"]).split("\n")
+            self._idf = dict(zip(words, held[f"idf_{language}"].tolist(), strict=True))
+            self._row = {word: row for row, word in enumerate(words)}
+            self._projection = (held[f"projection_{language}"], held[f"scale_{language}"])
+            self._semantic = held["semantic"].astype(np.float32)
+            self._directions = held["entries"].astype(np.float32)
+        self._entries = entries()
+        if ids != [entry.id for entry in self._entries]:
+            raise ValueError("The index belongs to another library; run build_knowledge_index.")
+        self._subject = np.array([entry.subject for entry in self._entries])
+        self._language = language
+        self._embed = embed if language == "en" else None
+
+    def search(self, question: str, context: Iterable[str] = (), limit: int = 5) -> list[Match]:
+        """Return the entries that come nearest to a question, the nearest first.
+
+        context: the subjects that are meant where the question names none: of the turn before, or
+        what was found.
+        """
+        query = self._project(question)
+        length = float(np.linalg.norm(query)) or 1.0
+        cosines = self._directions @ query / length
+        scores = cosines + _SUBJECT_WEIGHT * self._on_subject(question, context)
+        return [
+            Match(self._entries[i], float(scores[i]), float(cosines[i]) * length)
+            for i in np.argsort(-scores)[:limit]
+        ]
+
+    def _project(self, question: str) -> np.ndarray:
+        """Return a question's direction among the entries, [D], as long as it is known."""
+        rows, scales = self._projection
+        result = np.zeros(rows.shape[1], np.float32)
+        for word, weight in weigh(question, self._language, self._idf).items():
+            row = self._row[word]
+            result += weight * float(scales[row]) * rows[row]
+        if self._embed is not None:
+            result += self._embed(question) @ self._semantic
+        return result
+
+    def _on_subject(self, question: str, context: Iterable[str]) -> np.ndarray:
+        """Return 1 for entries on what is asked about, -1 for those on another disease, else 0."""
+        meant: Sequence[str] = subjects_named(question) or list(context)
+        if not meant:
+            return np.zeros(len(self._subject), np.float32)
+        anyone = np.isin(self._subject, list(GENERAL_SUBJECTS))
+        return np.where(np.isin(self._subject, meant), 1.0, np.where(anyone, 0.0, -1.0))
+
+
+class Library:
+    """The library as a conversation asks it, in both languages; each is read when first needed.
+
+    embed: see Retriever.
+
+    Example: `Library(SentenceEncoder().embed).search("Is DR hereditary?", "en")[0].entry.source`.
+    """
+
+    def __init__(self, embed: Callable[[str], np.ndarray] | None = None):
+        self._embed = embed
+        self._retrievers: dict[str, Retriever] = {}
+
+    def search(
+        self, question: str, language: str, context: Iterable[str] = (), limit: int = 5
+    ) -> list[Match]:
+        """Return the entries that come nearest to a question; see Retriever.search."""
+        if language not in self._retrievers:
+            self._retrievers[language] = Retriever(language, self._embed)
+        return self._retrievers[language].search(question, context, limit)
