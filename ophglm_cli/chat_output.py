@@ -12,7 +12,7 @@ from ophglm_core.chat.conversation import Chat
 from ophglm_core.findings import NOTICE, NOTICE_ZH
 from ophglm_core.wording import is_chinese, percent
 
-from .terminal import label_style, stdout
+from .terminal import label_style, stdout, uninterrupted
 
 _HEADINGS = {
     "finding": ("From the photograph: ", "照片所见："),
@@ -77,13 +77,14 @@ class _Flow:
 
     def write(self, text: str, style: str = "") -> None:
         """Write a piece; a word is a run without blanks, or one wide (Chinese) character."""
-        for word in re.findall(r"\s+|[\u2e80-\uffef]|[^\s\u2e80-\uffef]+", text):
-            cells = cell_len(word)
-            if self._width is not None and self._column + cells > self._width:
-                self.end_line()
-            if self._column or not word.isspace():
-                stdout.print(Text(word, style=style), end="", soft_wrap=True)
-                self._column += cells
+        with uninterrupted():
+            for word in re.findall(r"\s+|[\u2e80-\uffef]|[^\s\u2e80-\uffef]+", text):
+                cells = cell_len(word)
+                if self._width is not None and self._column + cells > self._width:
+                    self.end_line()
+                if self._column or not word.isspace():
+                    stdout.print(Text(word, style=style), end="", soft_wrap=True)
+                    self._column += cells
 
     def end_line(self) -> None:
         """End the line, if anything is on it."""

@@ -67,8 +67,11 @@ class AnswerPart:
 
 @dataclass(frozen=True)
 class Answer:
-    """What is said without the language model, by kind, and what it rests on: statements beside a
-    reading of the photograph, entries of the library for all else."""
+    """What is said without the language model, by kind, and what it rests on.
+
+    facts: statements on the same, which the small language model was taught to put plainly.
+    entries: of the library.
+    """
 
     red_flag: AnswerPart | None = None
     findings: tuple[AnswerPart, ...] = ()
@@ -143,6 +146,8 @@ def compose(
         known = [AnswerPart("knowledge", _NO_DOSE[language == "zh"])]
     else:
         chosen = choose(matches, question)
+        fact = knowledge_base.on(chosen[0].subject, chosen[0].topic) if chosen else None
+        facts = [fact] if fact is not None else []
         known = [AnswerPart("knowledge", e.text(language), e.source) for e in chosen]
         if not known:
             known = [nothing_known(matches, language)]

@@ -53,9 +53,10 @@ class Chat:
 
     findings: of one photograph or two, or none: then questions are answered in general. labels: of
     the model that gave the findings. library: what questions are answered from. small: whether the
-    language model is the small embedded one. It knows no Chinese and explains what a photograph
-    shows only, as it was trained to; each of its sentences must rest on what it was given. reader:
-    reads the photographs through the fusion module; None where there is none or it is not wanted.
+    language model is the small embedded one. It knows no Chinese, and puts only those statements in
+    other words that it was trained on; each of its sentences must rest on what it was given.
+    reader: reads the photographs through the fusion module; None where there is none or it is not
+    wanted.
     use_findings: whether the findings are part of the answers; if not, an answer is what the reader
     says. use_soft_tokens: whether the language model was taught to explain with the photographs'
     soft tokens before it.
@@ -162,8 +163,9 @@ class Chat:
     def _explains(self, question: Question, answer: Answer) -> bool:
         """Whether the language model has something to add to what is said already."""
         if self.small:
-            return question.language == "en" and question.vqa_kind is not None
-        return bool(answer.entries) or question.vqa_kind is not None
+            # It was taught to say these statements in other words; all else of it would be dropped.
+            return question.language == "en" and bool(answer.entries and answer.facts)
+        return bool(answer.entries or answer.facts)
 
     def _subject_of(self, question: Question, answer: Answer) -> list[str]:
         """Return what a following "it" or "that" would mean."""
@@ -176,8 +178,9 @@ class Chat:
     ) -> Iterator[AnswerPart]:
         """Let the model explain what has been said, and show what passes the guard."""
         language = question.language
-        told = [fact.text(language) for fact in answer.facts]
-        told += [f"[{i}] {entry.text(language)}" for i, entry in enumerate(answer.entries, 1)]
+        told = [f"[{i}] {entry.text(language)}" for i, entry in enumerate(answer.entries, 1)]
+        if self.small or not told:
+            told = [fact.text(language) for fact in answer.facts]
         content = prompt_with_facts(question.text, told, language) if told else question.text
         soft_tokens = visual.soft_tokens(question.text) if visual and self.use_soft_tokens else None
         self._open_turn(content, soft_tokens)

@@ -64,7 +64,13 @@ def make_index() -> dict[str, np.ndarray]:
         duals = np.linalg.solve(kernel + _PENALTY * np.eye(len(kernel)), wanted)
         projection = matrix.T @ duals  # [words, D]
         scale = np.abs(projection).max(axis=1, keepdims=True) / 127 + 1e-12
+        # An entry's answer is the last of its texts; none is without a word that is known.
+        last = np.flatnonzero(np.diff([*owner[language], -1]))
+        answers = matrix[last]
         index |= {
+            f"starts_{language}": answers.indptr[:-1].astype(np.int32),
+            f"columns_{language}": answers.indices.astype(np.uint16),
+            f"weights_{language}": answers.data.astype(np.float16),
             f"words_{language}": np.array("\n".join(words)),
             f"idf_{language}": np.array(list(idf.values()), np.float32),
             f"projection_{language}": np.rint(projection / scale).astype(np.int8),

@@ -3,7 +3,8 @@
 A question becomes a vector of its words (English stems; Chinese characters and pairs of them),
 weighted by their rarity, and, in English, of the sentence vector of MiniLM (Reimers and Gurevych
 2019, arXiv 1908.10084). Ridge regression carries both into the space in which each entry is the
-mean of its English wordings' sentence vectors; the entry whose direction is nearest answers. So
+mean of its English wordings' sentence vectors; the entry whose direction is nearest answers, words
+that stand in the answer itself counted besides. So
 Chinese, which MiniLM does not know, is compared by meaning too. `data/build_knowledge_index.py`
 fits this and writes `index.npz`.
 """
@@ -23,8 +24,9 @@ from .library import GENERAL_SUBJECTS, Entry, entries, subjects_named
 
 INDEX = "index.npz"
 #: A cosine is moved by this much for an entry on the subject that is asked about, or on another
-#: one. Chosen on wordings of the library that were held out; see docs/knowledge.md.
-_SUBJECT_WEIGHT = 0.4
+#: one, and by this share of the cosine of the question's words with the answer's. Both were chosen
+#: on wordings of the library that were held out; see docs/knowledge.md.
+_SUBJECT_WEIGHT, _TEXT_WEIGHT = 0.4, 0.8
 
 _SPELLINGS = tuple(
     (re.compile(british), american)
@@ -57,7 +59,7 @@ _SUFFIXES = (
 class Match:
     """An entry that may answer a question.
 
-    score: how near it is, a cosine moved by the subject's weight. confidence: the part of the
+    score: how near it is, a cosine moved by subject and shared words. confidence: the part of the
     question that the library knows and that points to this entry, 0 to about 1.
     """
 
@@ -111,6 +113,9 @@ class Retriever:
             self._idf = dict(zip(words, held[f"idf_{language}"].tolist(), strict=True))
             self._row = {word: row for row, word in enumerate(words)}
             self._projection = (held[f"projection_{language}"], held[f"scale_{language}"])
+            self._texts = tuple(
+                held[f"{part}_{language}"] for part in ("starts", "columns", "weights")
+            )
             self._semantic = held["semantic"].astype(np.float32)
             self._directions = held["entries"].astype(np.float32)
         self._entries = entries()
@@ -126,20 +131,30 @@ class Retriever:
         context: the subjects that are meant where the question names none: of the turn before, or
         what was found.
         """
-        query = self._project(question)
+        words = weigh(question, self._language, self._idf)
+        query = self._project(question, words)
         length = float(np.linalg.norm(query)) or 1.0
         cosines = self._directions @ query / length
         scores = cosines + _SUBJECT_WEIGHT * self._on_subject(question, context)
+        scores += _TEXT_WEIGHT * self._shared(words)
         return [
             Match(self._entries[i], float(scores[i]), float(cosines[i]) * length)
             for i in np.argsort(-scores)[:limit]
         ]
 
-    def _project(self, question: str) -> np.ndarray:
+    def _shared(self, words: dict[str, float]) -> np.ndarray:
+        """Return the cosine of a question's words with each entry's answer, [N]."""
+        query = np.zeros(len(self._row), np.float32)
+        for word, weight in words.items():
+            query[self._row[word]] = weight
+        starts, columns, weights = self._texts
+        return np.add.reduceat(query[columns] * weights.astype(np.float32), starts)
+
+    def _project(self, question: str, words: dict[str, float]) -> np.ndarray:
         """Return a question's direction among the entries, [D], as long as it is known."""
         rows, scales = self._projection
         result = np.zeros(rows.shape[1], np.float32)
-        for word, weight in weigh(question, self._language, self._idf).items():
+        for word, weight in words.items():
             row = self._row[word]
             result += weight * float(scales[row]) * rows[row]
         if self._embed is not None:

@@ -33,7 +33,8 @@ def test_a_question_that_is_too_long_still_gets_findings_and_notice(ophglm: Run)
 def test_prompt_on_standard_input(ophglm: Run, photographs: Path) -> None:
     result = ophglm("chat", "--image", photographs / "two.png", given="What causes glaucoma?\n")
     assert result.returncode == 0, result.stderr
-    assert "raise the risk" in result.stdout
+    assert "pressure" in result.stdout
+    assert "[" in result.stdout  # its source
 
 
 def test_json_with_both_eyes(ophglm: Run, photographs: Path) -> None:
@@ -84,7 +85,9 @@ def test_what_cannot_be_talked_about(ophglm: Run, photographs: Path) -> None:
         result = ophglm("chat", "--image", "sample", "--prompt", "x", *options)
         assert result.returncode == 2
         assert words in result.stderr
-    assert ophglm("chat", given="hello").returncode == 2
+    teaching = ophglm("chat", given="What is a drusen?")
+    assert teaching.returncode == 0
+    assert "drusen" in teaching.stdout.lower()
     three = ["--image", "sample"] * 3
     assert ophglm("chat", *three, "--prompt", "x").returncode == 2
 
@@ -147,7 +150,7 @@ def test_conversation_at_a_terminal() -> None:
     terminal.wait_for("Ctrl-D leaves")
     terminal.wait_for(READY)
     terminal.type("What is glaucoma?\r")
-    terminal.wait_for("damage the optic")
+    terminal.wait_for("optic")
     terminal.wait_for(READY)
     terminal.type("/findings\r")
     terminal.wait_for("pathological myopia")
@@ -159,7 +162,7 @@ def test_conversation_at_a_terminal() -> None:
     terminal.wait_for("forgotten")
     terminal.wait_for(READY)
     terminal.type("\x1b[A\x1b[A\x1b[A\x1b[A\r")  # up to the first question again
-    terminal.wait_for("damage the optic")
+    terminal.wait_for("optic")
     terminal.wait_for(READY)
     terminal.type("\x04")
     assert terminal.process.wait(timeout=30) == 0

@@ -74,31 +74,29 @@ def test_what_to_do_is_said_once_and_not_of_a_picture_that_cannot_be_graded(
     )
 
 
-def test_the_small_model_explains_what_is_seen_and_is_not_asked_for_more(talk: Chat) -> None:
-    seen = [
-        text(answer(talk, q), "explanation")
-        for q in ("What do you see?", "Is this eye normal?", "Do you see diabetic retinopathy?")
-    ]
-    assert any(seen), seen
+def test_the_small_model_says_in_other_words_what_it_was_taught_and_no_more(talk: Chat) -> None:
+    questions = ["What is the treatment?", "How can it be prevented?", "What are its symptoms?"]
+    spoken = [text(answer(talk, q), "explanation") for q in questions]
+    assert sum(bool(s) for s in spoken) >= 2, spoken
     before = talk.model.computed  # type: ignore[attr-defined]
-    told = answer(talk, "What is the treatment of diabetic retinopathy?")
+    told = answer(talk, "Does it run in families?")
     assert {p.kind for p in told} == {"knowledge"}
     assert talk.model.computed == before  # type: ignore[attr-defined]
 
 
 def test_second_turn_does_not_read_the_first_again(talk: Chat, session: LlamaSession) -> None:
-    answer(talk, "What do you see?")
+    answer(talk, "What is the treatment?")
     held = list(session.tokens)
     before = session.computed
-    answer(talk, "Is this eye normal?")
+    answer(talk, "How can it be prevented?")
     assert session.tokens[: len(held)] == held
     computed = session.computed - before
     assert 0 < computed < len(session.tokens) - len(held) + 110  # the new turn and its answer
 
 
 def test_context_is_the_template_s_own_rendering(talk: Chat, session: LlamaSession) -> None:
-    answer(talk, "What causes it?")
     answer(talk, "What do you see?")
+    answer(talk, "What is the treatment?")
     rendered = session.render(talk._messages, False)
     held = session._llama.detokenize(session.tokens, special=True).decode()
     assert rendered.startswith(held.rstrip())
@@ -109,8 +107,7 @@ def test_a_long_conversation_forgets_its_oldest_turns_and_goes_on() -> None:
     session = LlamaSession(embedded_gguf(), context=512)
     talk = Chat([DR], default_labels(), session)
     for number in range(8):
-        answer(talk, f"What is the treatment, asked for the {number}th time?")
-        assert answer(talk, "What do you see?")
+        assert answer(talk, f"What is the treatment, asked for the {number}th time?")
         assert len(session.tokens) <= 512
     assert talk._messages[0]["role"] == "system"
     session.close()

@@ -1,0 +1,123 @@
+"""How many answers hold the point that was asked for: `python -m tests.benchmarks.answers`.
+
+Asks the 300 questions of questions.jsonl (200 English, 100 Chinese) of a conversation about a
+photograph with the finding that the line names, with the embedded language model silent: it adds
+no point. They were written without sight of the library, each with its key point as a regular
+expression, and were not used to choose anything; docs/knowledge.md has the figures. --all prints
+each answer that misses its point.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import sys
+import time
+from collections import Counter, defaultdict
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from ophglm_core.chat.conversation import Chat
+from ophglm_core.conditions import DEFAULT_LABELS, default_labels
+from ophglm_core.findings import Findings
+from ophglm_core.knowledge.retrieval import Library
+
+QUESTIONS = Path(__file__).with_name("questions.jsonl")
+_ABSTAINS = re.compile("No checked statement|没有找到经过核对")
+_LOW = dict.fromkeys(DEFAULT_LABELS, 0.02)
+
+
+class Silent:
+    """A language model that says nothing."""
+
+    context = 4096
+
+    def __init__(self) -> None:
+        self.tokens: list[int] = []
+
+    def render(self, messages: list[dict[str, str]], add_generation_prompt: bool) -> str:
+        return ""
+
+    def count(self, text: str) -> int:
+        return len(text) // 4
+
+    def append_text(self, text: str) -> None: ...
+
+    def append_prompt(self, prompt: str, soft_tokens: Any = None) -> None: ...
+
+    def truncate(self, length: int) -> None: ...
+
+    def generate(self, limit: int) -> Iterator[str]:
+        return iter(())
+
+
+def photograph(finding: str | None) -> list[Findings]:
+    """Return a photograph with this finding; a normal one if it is none that is looked for."""
+    if finding is None:
+        return []
+    found = finding if finding in DEFAULT_LABELS else "normal"
+    return [Findings("a.jpg", "ok", "m", {**_LOW, found: 0.9}, [found])]
+
+
+def judge(library: Library) -> list[dict[str, Any]]:
+    """Ask every question and return its line with 'answer', 'verdict' and 'seconds'.
+
+    verdict: 'holds' the point, 'abstains', 'elsewhere' (about something else), or 'misses'.
+    """
+    judged = []
+    for line in QUESTIONS.read_text(encoding="utf-8").splitlines():
+        question = json.loads(line)
+        talk = Chat(photograph(question["finding"]), default_labels(), Silent(), library=library)
+        began = time.perf_counter()
+        parts = list(talk.ask(question["question"]))
+        seconds = time.perf_counter() - began
+        answer = " ".join(p.text for p in parts if p.kind != "recommendation")
+        if re.search(question["point"], answer, re.IGNORECASE):
+            verdict = "holds"
+        elif _ABSTAINS.search(answer):
+            verdict = "abstains"
+        elif re.search(question["about"], answer, re.IGNORECASE):
+            verdict = "misses"
+        else:
+            verdict = "elsewhere"
+        judged.append({**question, "answer": answer, "verdict": verdict, "seconds": seconds})
+    return judged
+
+
+def main() -> None:
+    """Print the table, and with --all every answer that misses."""
+    from ophglm_core.runtime.sentence import SentenceEncoder
+
+    judged = judge(Library(SentenceEncoder().embed))
+    groups = defaultdict(list)
+    for line in judged:
+        groups["all"].append(line)
+        groups[line["language"]].append(line)
+        groups[f"{line['language']} {line['audience']}"].append(line)
+    print("| questions | n | hold the point | miss it | about something else | abstain | words |")
+    print("| --- | --- | --- | --- | --- | --- | --- |")
+    for name, lines in sorted(groups.items()):
+        share = Counter(line["verdict"] for line in lines)
+        cells = [
+            f"{share[v] / len(lines):.3f}" for v in ("holds", "misses", "elsewhere", "abstains")
+        ]
+        words = [
+            len(re.findall(r"[A-Za-z0-9'-]+", line["answer"]))
+            + len(re.findall(r"[\u4e00-\u9fff]", line["answer"])) / 1.5
+            for line in lines
+        ]
+        print(f"| {name} | {len(lines)} | {' | '.join(cells)} | {sum(words) / len(words):.0f} |")
+    seconds = sorted(line["seconds"] for line in judged)
+    print(f"seconds: median {seconds[len(seconds) // 2]:.3f}, most {seconds[-1]:.3f}")
+    if "--all" in sys.argv:
+        for line in judged:
+            if line["verdict"] != "holds":
+                print(
+                    f"\n{line['id']} {line['verdict']}: {line['question']}\n  wanted: {line['say']}"
+                )
+                print(f"  answer: {line['answer']}")
+
+
+if __name__ == "__main__":
+    main()
