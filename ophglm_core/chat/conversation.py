@@ -117,7 +117,8 @@ class Chat:
         answer = compose(question, self.findings, self.labels, matches, not self._advised)
         if answer.red_flag is not None:
             yield answer.red_flag
-            return
+            if not answer.knowledge:
+                return
         if self.model.count(question.text) > self.model.context - _ANSWER_TOKENS:
             raise UsageError("The question is too long; ask a shorter one.")
         if task is not None:

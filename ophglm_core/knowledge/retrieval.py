@@ -59,8 +59,8 @@ _SUFFIXES = (
 class Match:
     """An entry that may answer a question.
 
-    score: how near it is, a cosine moved by subject and shared words. confidence: the part of the
-    question that the library knows and that points to this entry, 0 to about 1.
+    score: how near it is, a cosine moved by subject and shared words. confidence: how
+    much of the question the library knows and that points to this entry, 0 to about 1.
     """
 
     entry: Entry
@@ -136,9 +136,10 @@ class Retriever:
         length = float(np.linalg.norm(query)) or 1.0
         cosines = self._directions @ query / length
         scores = cosines + _SUBJECT_WEIGHT * self._on_subject(question, context)
-        scores += _TEXT_WEIGHT * self._shared(words)
+        shared = self._shared(words)
+        scores += _TEXT_WEIGHT * shared
         return [
-            Match(self._entries[i], float(scores[i]), float(cosines[i]) * length)
+            Match(self._entries[i], float(scores[i]), float(cosines[i] * length + shared[i]))
             for i in np.argsort(-scores)[:limit]
         ]
 

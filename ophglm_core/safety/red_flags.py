@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from .clauses import read, sentences
 from .spelling import normalised
+from .urgency import urgency
 
 #: Flag -> its name in English and in Chinese, in the order in which flags are named to the user.
 _NAMES: dict[str, tuple[str, str]] = {
@@ -35,6 +36,16 @@ _NAMES: dict[str, tuple[str, str]] = {
         "瞳孔突然变化或眼睑下垂伴头痛",
     ),
 }
+#: A text that sounds this urgent is; from the second on it may be, and from the third on it is if a
+#: rule names a symptom. Chosen on lines that were left out in turn, so that few are missed rather
+#: than few alarms false.
+_CERTAIN, _POSSIBLE, _WITH_A_RULE = 0.8, 0.35, 0.2
+_UNNAMED = ("what is described here", "所描述的情况")
+_IF_NEW = (
+    "If this is new or sudden, do not wait: go to an emergency eye service or emergency department "
+    "today; a photograph that looks normal does not rule an emergency out.",
+    "如果这是新出现或突然发生的，请不要等待，今天就去急诊或眼科急诊；照片看似正常也不能排除急症。",
+)
 _RINSE = (
     "For a chemical splash, rinse with clean water first and go on rinsing on the way.",
     "若为化学物质溅入，先用大量清水持续冲洗，再立即就医，途中继续冲洗。",
@@ -177,11 +188,12 @@ def red_flags(text: str, language: str = "en") -> str | None:
     not count. Sources: College of Optometrists, 'Urgency of referrals' (C205, Annex 4); NICE NG82
     for new distortion; BSR guideline 2020 for giant cell arteritis.
     """
-    flags = matched_flags(text)
-    if not flags:
+    probability = urgency(text)
+    flags = matched_flags(text) if probability > _WITH_A_RULE else []
+    if not flags and probability <= _CERTAIN:
         return None
     zh = int(language == "zh")
-    names = ("、" if zh else ", ").join(_NAMES[flag][zh] for flag in flags)
+    names = ("、" if zh else ", ").join(_NAMES[flag][zh] for flag in flags) or _UNNAMED[zh]
     if zh:
         said = [
             f"紧急提示：{names}需要立即就诊——请现在就去急诊或眼科急诊，"
@@ -197,3 +209,11 @@ def red_flags(text: str, language: str = "en") -> str | None:
     if "penetrating" in flags:
         said.append((_DO_NOT_PRESS_BUT_RINSE if "chemical" in flags else _DO_NOT_PRESS)[zh])
     return ("" if zh else " ").join(said)
+
+
+def possible_red_flag(text: str, language: str = "en") -> str | None:
+    """Return what to say before the answer where a text may describe an emergency, else None.
+
+    For texts of which `red_flags` is not sure.
+    """
+    return _IF_NEW[language == "zh"] if urgency(text) > _POSSIBLE else None

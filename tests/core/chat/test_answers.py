@@ -79,7 +79,7 @@ def test_doses_are_refused(talk: Chat) -> None:
 
 
 def test_what_is_not_known_is_said_and_not_filled_in(talk: Chat) -> None:
-    for question in ("Who won the world cup?", "How do I cook rice?", "如何安装Python？"):
+    for question in ("Tell me a joke", "Explain quantum computing", "如何安装Python？"):
         parts = ask(talk, question)
         assert [p.kind for p in parts] == ["knowledge"]
         assert parts[0].text.startswith(("No checked statement", "没有找到"))

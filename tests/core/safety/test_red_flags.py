@@ -3,27 +3,58 @@
 from __future__ import annotations
 
 import json
+import re
 import time
+from importlib import resources
 from pathlib import Path
 
 import pytest
 
-from ophglm_core.safety.red_flags import matched_flags, red_flags
+from ophglm_core.knowledge.library import entries
+from ophglm_core.safety.red_flags import matched_flags, possible_red_flag, red_flags
 
-LINES = json.loads(Path(__file__).with_name("red_flag_lines.json").read_text(encoding="utf-8"))
+#: Lines that nothing was fitted on, written by another hand than those that the rules and the model
+#: were made with.
+HELD_OUT = json.loads(Path(__file__).with_name("red_flag_heldout.json").read_text(encoding="utf-8"))
+LINES = json.loads(
+    (resources.files("ophglm_core.data") / "red_flag_lines.json").read_text(encoding="utf-8")
+)
+
+
+def alarms(line: str, language: str) -> bool:
+    return bool(red_flags(line, language) or possible_red_flag(line, language))
 
 
 @pytest.mark.parametrize("language", ["en", "zh"])
 def test_no_urgent_line_is_missed(language: str) -> None:
-    missed = [line for line in LINES["urgent"][language] if red_flags(line, language) is None]
+    """Of 150 urgent lines none; what is said alone, and what is said before an answer."""
+    missed = [line for line in HELD_OUT["urgent"][language] if not alarms(line, language)]
     assert missed == []
+    alone = [bool(red_flags(line, language)) for line in HELD_OUT["urgent"][language]]
+    assert sum(alone) > 0.8 * len(alone)
 
 
 @pytest.mark.parametrize("language", ["en", "zh"])
-def test_at_most_five_percent_of_ordinary_lines_alarm(language: str) -> None:
-    lines = LINES["ordinary"][language]
-    alarmed = [line for line in lines if matched_flags(line)]
-    assert len(alarmed) <= 0.05 * len(lines), alarmed
+def test_few_ordinary_lines_alarm(language: str) -> None:
+    lines = HELD_OUT["ordinary"][language]
+    alarmed = [line for line in lines if alarms(line, language)]
+    assert len(alarmed) <= 0.12 * len(lines), alarmed
+
+
+def test_nothing_held_out_was_fitted_on() -> None:
+    def plain(lines: dict[str, dict[str, list[str]]]) -> set[str]:
+        texts = [text for kind in lines.values() for some in kind.values() for text in some]
+        return {re.sub(r"\W", "", text.lower()) for text in texts}
+
+    assert len(plain(HELD_OUT)) == 300
+    assert not plain(HELD_OUT) & plain(LINES)
+
+
+def test_questions_of_the_library_rarely_alarm() -> None:
+    for language in ("en", "zh"):
+        asked = [w for e in entries() for w in e.questions[language]][::25]
+        alone = [w for w in asked if red_flags(w, language)]
+        assert len(alone) < 0.04 * len(asked), alone
 
 
 @pytest.mark.parametrize(
@@ -68,5 +99,5 @@ def test_a_pasted_text_of_many_pages_takes_no_time() -> None:
         "if no ",
     ):
         started = time.perf_counter()
-        matched_flags(unit * (50_000 // len(unit)))
+        red_flags(unit * (50_000 // len(unit)))
         assert time.perf_counter() - started < 5, unit
