@@ -1,6 +1,7 @@
 """Makes the parts of docs/ that come from the program: `python docs/make.py`.
 
-commands.md holds the help of every command, session.svg a conversation about the public-domain
+commands.md holds the help of every command, coverage.md what the library has on each subject,
+session.svg a conversation about the public-domain
 sample photograph, heatmap.jpg where the classifier looked in it.
 """
 
@@ -20,7 +21,7 @@ from ophglm_cli.main import app
 
 DOCS = Path(__file__).parent
 OPHGLM = Path(sys.executable).with_name("ophglm")
-QUESTION = "How urgent is it?"
+QUESTION = "How often do the eyes have to be examined?"
 _STANDARD = ("help", "install_completion", "show_completion")
 
 
@@ -49,6 +50,43 @@ def walk(name: str, command: Any) -> Iterator[tuple[str, Any]]:
     yield name, command
     for part, below in sorted(getattr(command, "commands", {}).items()):
         yield from walk(f"{name} {part}", below)
+
+
+def coverage() -> str:
+    """Return how many entries the library has on each subject and topic, as Markdown."""
+    from collections import Counter
+
+    from ophglm_core.conditions import DEFAULT_LABELS
+    from ophglm_core.knowledge.library import TOPICS, entries, subjects
+
+    library = entries()
+    cells = Counter((e.subject, e.topic) for e in library)
+    verified = Counter(e.subject for e in library if e.verified)
+    total = Counter(e.subject for e in library)
+    lines = [
+        "# What the library covers",
+        "",
+        "Made by `python docs/make.py` from `ophglm_core/knowledge/entries`. Verified: a stored text of",
+        "the source that says it was read; the others stand on what the source is known to say.",
+        "",
+        f"{len(library)} entries, {sum(verified.values())} verified "
+        f"({sum(verified.values()) / len(library):.0%}).",
+        "",
+        "| topic | " + " | ".join(DEFAULT_LABELS) + " |",
+        "| --- " * (len(DEFAULT_LABELS) + 1) + "|",
+    ]
+    for topic in TOPICS:
+        counts = [cells[label, topic] or "-" for label in DEFAULT_LABELS]
+        lines.append(f"| {topic.replace('_', ' ')} | " + " | ".join(map(str, counts)) + " |")
+    lines += ["", "| subject | entries | verified | topics |", "| --- | --- | --- | --- |"]
+    for key in sorted(total, key=lambda k: -total[k]):
+        topics = ", ".join(
+            f"{topic.replace('_', ' ')} {cells[key, topic]}"
+            for topic in TOPICS
+            if cells[key, topic]
+        )
+        lines.append(f"| {subjects()[key].name} | {total[key]} | {verified[key]} | {topics} |")
+    return "\n".join(lines) + "\n"
 
 
 def session() -> str:
@@ -86,5 +124,6 @@ def heatmap() -> Image.Image:
 
 if __name__ == "__main__":
     (DOCS / "commands.md").write_text(commands(), encoding="utf-8")
+    (DOCS / "coverage.md").write_text(coverage(), encoding="utf-8")
     (DOCS / "session.svg").write_text(session(), encoding="utf-8")
     heatmap().save(DOCS / "heatmap.jpg", quality=85)

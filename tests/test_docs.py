@@ -18,6 +18,8 @@ def test_the_help_texts_are_not_stale() -> None:
     held = (ROOT / "docs" / "commands.md").read_text(encoding="utf-8")
     assert make.commands() == held, "run python docs/make.py"
     assert held.count("## `ophglm ") >= 11
+    coverage = (ROOT / "docs" / "coverage.md").read_text(encoding="utf-8")
+    assert make.coverage() == coverage, "run python docs/make.py"
 
 
 def test_links_lead_somewhere() -> None:
