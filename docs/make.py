@@ -66,8 +66,8 @@ def coverage() -> str:
     lines = [
         "# What the library covers",
         "",
-        "Made by `python docs/make.py` from `ophglm_core/knowledge/entries`. Verified: a stored text of",
-        "the source that says it was read; the others stand on what the source is known to say.",
+        "Made by `python docs/make.py` from `ophglm_core/knowledge/entries`; [knowledge](knowledge.md) "
+        "says what verified means.",
         "",
         f"{len(library)} entries, {sum(verified.values())} verified "
         f"({sum(verified.values()) / len(library):.0%}).",
