@@ -66,8 +66,8 @@ def coverage() -> str:
     lines = [
         "# What the library covers",
         "",
-        "Made by `python docs/make.py` from `ophglm_core/knowledge/entries`; [knowledge](knowledge.md) "
-        "says what verified means.",
+        "Made by `python docs/make.py` from `ophglm_core/knowledge/entries`.",
+        "[Knowledge](knowledge.md) says what verified means.",
         "",
         f"{len(library)} entries, {sum(verified.values())} verified "
         f"({sum(verified.values()) / len(library):.0%}).",
