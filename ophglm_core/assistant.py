@@ -17,7 +17,7 @@ from .findings import Findings
 from .images import Picture
 from .knowledge.retrieval import Library
 from .model_folder import ADAPTER_GGUF, ModelFolder, open_model
-from .runtime.llama import LlamaSession
+from .runtime.llama import LazyLlamaSession, LlamaSession
 from .runtime.sentence import SentenceEncoder
 from .runtime.vqa import VqaRuntime
 
@@ -77,7 +77,9 @@ class Assistant:
 
     @cached_property
     def _library(self) -> Library:
-        return Library(SentenceEncoder().embed)
+        library = Library(SentenceEncoder().embed)
+        library.search("", "en")  # reads the entries and the index
+        return library
 
     def classify(
         self, images: Picture | str | Iterable[Picture | str], keep_outputs: bool = False
@@ -102,17 +104,23 @@ class Assistant:
         loaded.
         """
         gguf, reader, adapter = self._language_model()
-        # The two models load side by side: most of the wait is reading files.
+        # The library loads beside the encoder: most of the wait is reading files.
         with ThreadPoolExecutor(max_workers=1) as pool:
-            loading = pool.submit(LlamaSession, gguf, adapter=adapter)
+            loading = pool.submit(lambda: self._library)
             findings = self.look(*images) if images else []
-            session = loading.result()
+            library = loading.result()
+        # One that a user names is loaded at once, so that an error is not met in mid-conversation.
+        session: LlamaSession | LazyLlamaSession = (
+            LazyLlamaSession(gguf, adapter=adapter)
+            if self._llm is None
+            else LlamaSession(gguf, adapter=adapter)
+        )
         trained = self.model.manifest.adapter
         return Chat(
             findings,
             self.labels,
             session,
-            library=self._library,
+            library=library,
             small=self._llm is None,
             reader=reader,
             use_findings=self.evidence != "fusion",

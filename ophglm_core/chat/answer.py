@@ -17,7 +17,7 @@ from ..findings import Findings
 from ..knowledge import Statement
 from ..knowledge.library import Entry, subjects
 from ..knowledge.retrieval import Match
-from ..safety.red_flags import possible_red_flag, red_flags
+from ..safety.red_flags import matched_flags, possible_red_flag, red_flags
 from ..wording import describe, joined, percent
 from .question import Question
 
@@ -32,9 +32,9 @@ KINDS = (
 )
 
 #: By language; chosen on wordings of the library that were held out, of which these keep 98 %, and
-#: on questions about other things, of which they leave out four in five.
-_CONFIDENT = {"en": 0.40, "zh": 0.31}
-_MARGIN, _MOST_ENTRIES, _MOST_WORDS = 0.25, 3, 120
+#: on questions about other things, of which they leave out three in four.
+_CONFIDENT = {"en": 0.37, "zh": 0.29}
+_MARGIN, _MOST_ENTRIES, _MOST_WORDS = 0.35, 3, 120
 
 _NO_DOSE = (
     "It gives no doses: how much of a drug this patient takes, and how often, is decided by the "
@@ -70,7 +70,8 @@ class AnswerPart:
 class Answer:
     """What is said without the language model, by kind, and what it rests on.
 
-    red_flag: alone where the text describes an emergency, before the rest where it may.
+    red_flag: alone where the text names a symptom that is an emergency, else before the rest where
+    it sounds like one.
     facts: statements on the same, which the small language model was taught to put plainly.
     entries: of the library.
     """
@@ -127,10 +128,10 @@ def compose(
     """
     language = question.language
     flag = red_flags(question.text, language)
-    if flag:
+    if flag and matched_flags(question.text):
         # Nothing else: whoever reads this should be on the way and not read on.
         return Answer(red_flag=AnswerPart("red_flag", flag))
-    caution = possible_red_flag(question.text, language)
+    caution = flag or possible_red_flag(question.text, language)
     found = found_in(findings)
     seen = question.vqa_kind is not None
     sentences = _not_looked_for(question, findings)

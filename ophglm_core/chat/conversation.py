@@ -37,8 +37,9 @@ class LanguageModel(Protocol):
     """What a conversation needs of a language model's runtime."""
 
     context: int
-    tokens: list[int]
 
+    @property
+    def tokens(self) -> list[int]: ...
     def render(self, messages: list[dict[str, str]], add_generation_prompt: bool) -> str: ...
     def count(self, text: str) -> int: ...
     def append_text(self, text: str) -> None: ...
@@ -119,7 +120,9 @@ class Chat:
             yield answer.red_flag
             if not answer.knowledge:
                 return
-        if self.model.count(question.text) > self.model.context - _ANSWER_TOKENS:
+        room = self.model.context - _ANSWER_TOKENS
+        # A token is a character or more, so a short question need not be counted.
+        if len(question.text) > room and self.model.count(question.text) > room:
             raise UsageError("The question is too long; ask a shorter one.")
         if task is not None:
             parts = do_task(task, question.text, self.findings, self.labels, self._turns)

@@ -14,13 +14,13 @@ from __future__ import annotations
 import math
 import re
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from importlib import resources
 
 import numpy as np
 
-from .library import GENERAL_SUBJECTS, Entry, entries, subjects_named
+from .library import GENERAL_SUBJECTS, Entry, entries, subjects, subjects_named
 
 INDEX = "index.npz"
 #: A cosine is moved by this much for an entry on the subject that is asked about, or on another
@@ -132,16 +132,28 @@ class Retriever:
         what was found.
         """
         words = weigh(question, self._language, self._idf)
-        query = self._project(question, words)
-        length = float(np.linalg.norm(query)) or 1.0
-        cosines = self._directions @ query / length
-        scores = cosines + _SUBJECT_WEIGHT * self._on_subject(question, context)
-        shared = self._shared(words)
-        scores += _TEXT_WEIGHT * shared
+        query, shared = self._project(question, words), self._shared(words)
+        context = [key for key in context if key not in GENERAL_SUBJECTS]
+        scores = self._scores(query, shared, question)
+        if context and not subjects_named(question):
+            # "Is it hereditary?" is asked of what "it" means.
+            asked = f"{question} {subjects()[context[0]].name_in(self._language)}"
+            words = weigh(asked, self._language, self._idf)
+            scores = self._scores(self._project(asked, words), self._shared(words), asked)
+        # What is known of the question itself, or any question would be one on the subject.
+        confidence = self._directions @ query + shared
         return [
-            Match(self._entries[i], float(scores[i]), float(cosines[i] * length + shared[i]))
+            Match(self._entries[i], float(scores[i]), float(confidence[i]))
             for i in np.argsort(-scores)[:limit]
         ]
+
+    def _scores(self, query: np.ndarray, shared: np.ndarray, question: str) -> np.ndarray:
+        """Return how near each entry is, [N]; see Match."""
+        cosines = self._directions @ query / (float(np.linalg.norm(query)) or 1.0)
+        scores: np.ndarray = (
+            cosines + _SUBJECT_WEIGHT * self._on_subject(question) + _TEXT_WEIGHT * shared
+        )
+        return scores
 
     def _shared(self, words: dict[str, float]) -> np.ndarray:
         """Return the cosine of a question's words with each entry's answer, [N]."""
@@ -162,9 +174,9 @@ class Retriever:
             result += self._embed(question) @ self._semantic
         return result
 
-    def _on_subject(self, question: str, context: Iterable[str]) -> np.ndarray:
+    def _on_subject(self, question: str) -> np.ndarray:
         """Return 1 for entries on what is asked about, -1 for those on another disease, else 0."""
-        meant: Sequence[str] = subjects_named(question) or list(context)
+        meant = subjects_named(question)
         if not meant:
             return np.zeros(len(self._subject), np.float32)
         anyone = np.isin(self._subject, list(GENERAL_SUBJECTS))

@@ -229,3 +229,48 @@ class LlamaSession:
     def close(self) -> None:
         """Free the model's memory."""
         self._llama.close()
+
+
+class LazyLlamaSession:
+    """A LlamaSession that is loaded when it is first asked for words: many answers need none.
+
+    Arguments and errors are those of LlamaSession; the errors come late.
+    """
+
+    def __init__(self, path: Path, context: int = 4096, adapter: Path | None = None):
+        self._arguments = (path, context, adapter)
+        self.context = context
+
+    @cached_property
+    def _session(self) -> LlamaSession:
+        return LlamaSession(*self._arguments)
+
+    @property
+    def tokens(self) -> list[int]:
+        """The context's tokens; none before it is loaded."""
+        return self._session.tokens if "_session" in self.__dict__ else []
+
+    def truncate(self, length: int) -> None:
+        """See LlamaSession."""
+        if "_session" in self.__dict__:
+            self._session.truncate(length)
+
+    def render(self, messages: list[dict[str, str]], add_generation_prompt: bool) -> str:
+        """See LlamaSession."""
+        return self._session.render(messages, add_generation_prompt)
+
+    def count(self, text: str) -> int:
+        """See LlamaSession."""
+        return self._session.count(text)
+
+    def append_text(self, text: str) -> None:
+        """See LlamaSession."""
+        self._session.append_text(text)
+
+    def append_prompt(self, prompt: str, soft_tokens: np.ndarray | None = None) -> None:
+        """See LlamaSession."""
+        self._session.append_prompt(prompt, soft_tokens)
+
+    def generate(self, limit: int) -> Iterator[str]:
+        """See LlamaSession."""
+        return self._session.generate(limit)

@@ -4,7 +4,7 @@ Asks the 300 questions of questions.jsonl (200 English, 100 Chinese) of a conver
 photograph with the finding that the line names, with the embedded language model silent: it adds
 no point. They were written without sight of the library, each with its key point as a regular
 expression, and were not used to choose anything; docs/knowledge.md has the figures. --all prints
-each answer that misses its point.
+each answer that misses its point, --dev asks the 150 of dev_questions.jsonl, which were used.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ from ophglm_core.findings import Findings
 from ophglm_core.knowledge.retrieval import Library
 
 QUESTIONS = Path(__file__).with_name("questions.jsonl")
+DEV_QUESTIONS = Path(__file__).with_name("dev_questions.jsonl")
 _ABSTAINS = re.compile("No checked statement|没有找到经过核对")
 _LOW = dict.fromkeys(DEFAULT_LABELS, 0.02)
 
@@ -60,13 +61,13 @@ def photograph(finding: str | None) -> list[Findings]:
     return [Findings("a.jpg", "ok", "m", {**_LOW, found: 0.9}, [found])]
 
 
-def judge(library: Library) -> list[dict[str, Any]]:
+def judge(library: Library, questions: Path = QUESTIONS) -> list[dict[str, Any]]:
     """Ask every question and return its line with 'answer', 'verdict' and 'seconds'.
 
     verdict: 'holds' the point, 'abstains', 'elsewhere' (about something else), or 'misses'.
     """
     judged = []
-    for line in QUESTIONS.read_text(encoding="utf-8").splitlines():
+    for line in questions.read_text(encoding="utf-8").splitlines():
         question = json.loads(line)
         talk = Chat(photograph(question["finding"]), default_labels(), Silent(), library=library)
         began = time.perf_counter()
@@ -89,7 +90,8 @@ def main() -> None:
     """Print the table, and with --all every answer that misses."""
     from ophglm_core.runtime.sentence import SentenceEncoder
 
-    judged = judge(Library(SentenceEncoder().embed))
+    questions = DEV_QUESTIONS if "--dev" in sys.argv else QUESTIONS
+    judged = judge(Library(SentenceEncoder().embed), questions)
     groups = defaultdict(list)
     for line in judged:
         groups["all"].append(line)
