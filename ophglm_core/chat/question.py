@@ -13,7 +13,8 @@ _ABOUT_PHOTOGRAPH = re.compile(
     r"\b(?:photo\w*|image|picture|this eye|these eyes|finding|result|reading|classifier"
     r"|the other eye"
     r"|do i have|have i got|does (?:he|she|the patient) have|compare)\b"
-    r"|照片|图像|图片|这只眼|结果|概率|另一只眼|比较",
+    r"|^\W*what(?:'s| is) (?:this|it|that)\W*$|照片|图像|图片|这只眼|结果|概率|另一只眼|比较"
+    r"|^\W*这?是什么\W*$",
     re.IGNORECASE,
 )
 

@@ -19,6 +19,9 @@ from ..wording import is_chinese
 from .answer import AnswerPart, describe_all, found_in
 
 _TASKS = {
+    "greeting": r"^\W*(?:hi|hello|hey|good (?:morning|evening|afternoon)"
+    r"|thanks?(?: you)?(?: very much)?|ok(?:ay)?|bye)\W*$"
+    r"|^\W*(?:你好|您好|谢谢|多谢|好的|再见)\W*$",
     "letter": r"\b(?:write|draft|prepare|make|compose)\b.{0,30}\b(?:letter|referral|note)\b"
     r"|\bletter (?:to|for) (?:the|my|his|her|a) (?:gp|doctor|physician|referr\w+)|写.{0,8}(?:信"
     r"|转诊单|转诊信)",
@@ -57,7 +60,7 @@ class Turn:
 
 def task_in(text: str) -> str | None:
     """Return the task that a text asks for: 'letter', 'summary', 'patient', 'colleague', 'shorter',
-    'more' or 'translate'; None for a question.
+    'more', 'translate' or 'greeting'; None for a question.
 
     Example: `task_in("Write a letter to the GP")` is 'letter'.
     """
@@ -78,9 +81,10 @@ def do_task(
         return [AnswerPart("document", _summary(findings, labels, turns, language))]
     if task in ("patient", "colleague"):
         return _explanation(task, findings, labels, language)
-    entries = turns[-1].entries if turns else ()
-    if task == "more":
-        entries = turns[-1].further if turns else ()
+    if task == "greeting":
+        return [AnswerPart("document", _GREETING[zh])]
+    last = next((turn for turn in reversed(turns) if turn.entries), None)
+    entries = () if last is None else last.further if task == "more" else last.entries
     if not entries:
         return [AnswerPart("knowledge", _NOTHING_BEFORE[zh])]
     parts = [AnswerPart("knowledge", e.text(language), e.source) for e in entries]
@@ -90,6 +94,10 @@ def do_task(
     return parts
 
 
+_GREETING = (
+    "Ask about the photograph or about the eye, or for a letter, a summary, or plainer words.",
+    "可以询问照片或眼病，也可以要求写信、总结或用通俗的话解释。",
+)
 _NOTHING_BEFORE = (
     "There is nothing further that was checked; ask a question first, or another one.",
     "没有更多经过核对的内容，请先提问或换一个问题。",

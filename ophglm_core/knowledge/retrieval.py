@@ -28,6 +28,8 @@ INDEX = "index.npz"
 #: on wordings of the library that were held out; see docs/knowledge.md.
 _SUBJECT_WEIGHT, _TEXT_WEIGHT = 0.4, 0.8
 
+#: A question that means what was spoken of: by "it", or in Chinese by saying no subject.
+_REFERS = re.compile(r"\b(?:it|this|that|these|they)\b|^[^\n]{1,9}[吗么呢]\W*$", re.IGNORECASE)
 _SPELLINGS = tuple(
     (re.compile(british), american)
     for british, american in (
@@ -140,7 +142,9 @@ class Retriever:
             asked = f"{question} {subjects()[context[0]].name_in(self._language)}"
             words = weigh(asked, self._language, self._idf)
             scores = self._scores(self._project(asked, words), self._shared(words), asked)
-        # What is known of the question itself, or any question would be one on the subject.
+            if _REFERS.search(question):
+                query, shared = self._project(asked, words), self._shared(words)
+        # Else what is known of the question itself, or any question would be one on the subject.
         confidence = self._directions @ query + shared
         return [
             Match(self._entries[i], float(scores[i]), float(confidence[i]))

@@ -65,6 +65,16 @@ def test_it_means_what_was_found_and_then_what_was_asked_about(talk: Chat) -> No
     assert "glaucoma" not in again[0].text.lower()
 
 
+def test_what_is_this_is_asked_of_the_photograph(talk: Chat) -> None:
+    for question in ("What is this?", "这是什么？"):
+        assert "80%" in ask(talk, question)[0].text
+
+
+def test_short_questions_that_refer_back_are_answered(talk: Chat) -> None:
+    for question in ("Is it serious?", "Can it be cured?", "严重吗？", "能治好吗？"):
+        assert all(p.source for p in ask(talk, question) if p.kind == "knowledge"), question
+
+
 def test_a_disease_that_it_does_not_look_for_is_named_as_such(talk: Chat) -> None:
     parts = ask(talk, "What is CRVO?")
     assert "does not look for retinal vein occlusion" in parts[0].text
@@ -117,6 +127,8 @@ def test_every_answer_of_the_library_has_its_source(talk: Chat) -> None:
         ("tell me more", "more"),
         ("in Chinese please", "translate"),
         ("用英文说", "translate"),
+        ("hello", "greeting"),
+        ("谢谢！", "greeting"),
         ("What is the treatment?", None),
         ("Is there more to say of the disc?", None),
         ("Does a letter from the DVLA matter?", None),
@@ -146,3 +158,5 @@ def test_an_answer_can_be_shortened_translated_continued_and_summarised(talk: Ch
     assert more[0].source
     summary = said(talk, "Summarise our conversation")
     assert summary.count("latanoprost?") == 3
+    ask(talk, "Explain it to the patient")
+    assert "\u4e00" <= said(talk, "in Chinese")[0] <= "\u9fff"  # of the last that was answered
