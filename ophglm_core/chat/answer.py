@@ -41,6 +41,12 @@ _NO_DOSE = (
     "prescribing doctor; ask them or a pharmacist.",
     "本程序不提供剂量：用多少、用几次须由开药医生决定，请询问医生或药师。",
 )
+_ABILITIES = (
+    "It is a program and no doctor. It reads a fundus photograph for {}, shows where it looked, answers "
+    "questions about the eye from checked statements, and writes letters and summaries.",
+    "这是程序，不是医生。它在眼底照片上检测{}，显示依据的区域，"
+    "依据经过核对的资料回答眼科问题，并可写信和总结。",
+)
 _NO_PHOTOGRAPH = (
     "No photograph was given, so there is nothing to read; name one with --image.",
     "没有给出照片，无法读片；请用 --image 指定照片。",
@@ -146,6 +152,9 @@ def compose(
         subject = next(iter(question.conditions), found[0] if found else NORMAL)
         facts = [fact for fact in [knowledge_base.on(subject, "signs")] if fact is not None]
         known = [AnswerPart("knowledge", f.text(language), f.source) for f in facts]
+    elif question.about_reading is not None:
+        parts = [AnswerPart("finding", s) for s in describe_all(findings, labels, language)]
+        known = _about_reading(question.about_reading, found, findings, labels, language)
     elif question.asks_dose:
         known = [AnswerPart("knowledge", _NO_DOSE[language == "zh"])]
     else:
@@ -168,6 +177,27 @@ def compose(
         tuple(facts),
         tuple(chosen),
     )
+
+
+def _about_reading(
+    asked: str,
+    found: Sequence[str],
+    findings: Sequence[Findings],
+    labels: LabelSet,
+    language: str,
+) -> list[AnswerPart]:
+    """Answer what is asked of this reading, or of the program."""
+    if asked == "abilities":
+        names = [labels[d].name_in(language) for d in labels.diseases]
+        listed = "、".join(names) if language == "zh" else joined(names)
+        return [AnswerPart("knowledge", _ABILITIES[language == "zh"].format(listed))]
+    if asked == "urgency":
+        if not any(finding.status == "ok" for finding in findings):
+            return [AnswerPart("knowledge", _NO_PHOTOGRAPH[language == "zh"])]
+        fact = knowledge_base.on(found[0] if found else NORMAL, "urgency")
+    else:
+        fact = knowledge_base.general(asked)
+    return [] if fact is None else [AnswerPart("knowledge", fact.text(language), fact.source)]
 
 
 def choose(matches: Sequence[Match], question: Question) -> list[Entry]:

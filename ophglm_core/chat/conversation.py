@@ -112,7 +112,7 @@ class Chat:
         question = parse_question(text.replace(IMAGE_PLACEHOLDER, "image"), self.labels)
         task = task_in(question.text)
         matches = []
-        if task is None and question.vqa_kind is None:
+        if task is None and question.vqa_kind is None and question.about_reading is None:
             context = self._subject or self.found or ([NORMAL] if self.findings else [])
             matches = self.library.search(question.text, question.language, context, _MATCHES)
         answer = compose(question, self.findings, self.labels, matches, not self._advised)

@@ -25,6 +25,22 @@ _ASKS_DOSE = re.compile(
     re.IGNORECASE,
 )
 
+#: Questions about this reading and the program, which no entry of the library answers.
+_ABOUT_READING = {
+    "certainty": r"how (?:sure|certain|confident|reliable|accurate)\b|\bare you (?:sure|certain)"
+    r"|can (?:i|we) (?:trust|rely on) (?:you|this|it)|多大把握|有把握|确定吗|可靠吗|准确吗|准不准",
+    "limits": r"what else (?:could|can|might) (?:it|this) be|\b(?:some|any)thing else\b"
+    r"|(?:did|could|might|can) (?:you|it) (?:have )?miss|还可能是什么|还有(?:别的|其他)|会不会漏",
+    "urgency": r"^\W*(?:is (?:it|this) (?:urgent|serious|dangerous|bad|an emergency)|how (?:urgent"
+    r"|serious|bad) is (?:it|this)|should (?:i|we) (?:worry|be worried|see a doctor)"
+    r"|what (?:should|do|must) (?:i|we) do(?: now| next)?|what(?:'s| is| happens) next)\W*$"
+    r"|^\W*(?:这?(?:严重|紧急|要紧|急)吗|(?:我|现在)*(?:该|应该)?怎么办|需要看医生吗"
+    r"|要去医院吗)\W*$",
+    "abilities": r"what can you do|who (?:are|made) you|are you (?:a |an )?(?:doctor|human|robot"
+    r"|ai)"
+    r"|你(?:是谁|能做什么|会什么|是(?:医生|人)吗)",
+}
+
 _SHOWN = r"(?:fundus |retinal )?(?:photograph|photo|picture|image|scan|eye|retina|fundus)"
 _THIS = rf"(?:this|the|that|my|his|her|their|it)(?: {_SHOWN}| patient(?:'s {_SHOWN})?)?"
 _HERE = (
@@ -52,7 +68,8 @@ _FORMS: dict[str, tuple[str, ...]] = {
         rf"(?:do i|have i|does (?:he|she|the patient)|has (?:he|she|the patient)) (?:have|got) "
         rf"{_SIGNS}{{name}}{_HERE}",
         rf"any {_SIGNS}{{name}}{_HERE}",
-        r"(?:从)?(?:这张|该|此|这个|这只|图中|这里|我|患者|你)?(?:眼底)?(?:照片|图像|图片|视网膜|眼睛|眼)?"
+        r"(?:从)?(?:这张|该|此|这个|这只|图中|这里|我|患者|你)?(?:眼底)?(?:照片|图像|图片|视网膜"
+        r"|眼睛|眼)?"
         r"(?:中|里)?(?:有没有|是否有|有|是否存在|存在|可见|是否可见|看到|能看到|是不是|是|能怀疑)"
         r"{name}的?(?:征象|表现|迹象|病变)?(?:了)?(?:吗|么|呢)?",
     ),
@@ -122,7 +139,8 @@ class Question:
     conditions: those of the model's labels that it names, as keys. beyond: subjects of the library
     that it names and the model does not look for. about_photograph: whether it asks about this
     photograph. vqa_kind: which of the kinds of questions it is that the fusion module was trained
-    on, None for all others. asks_dose: whether it asks how much of a drug is taken.
+    on, None for all others. asks_dose: whether it asks how much of a drug is taken. about_reading:
+    what it asks of this reading or the program: 'certainty', 'limits', 'urgency' or 'abilities'.
     """
 
     text: str
@@ -132,6 +150,7 @@ class Question:
     about_photograph: bool
     vqa_kind: str | None
     asks_dose: bool = False
+    about_reading: str | None = None
 
 
 def parse_question(text: str, labels: LabelSet) -> Question:
@@ -150,6 +169,13 @@ def parse_question(text: str, labels: LabelSet) -> Question:
         about_photograph=bool(_ABOUT_PHOTOGRAPH.search(text)),
         vqa_kind=None if beyond else _vqa_kind(text, labels, conditions),
         asks_dose=bool(_ASKS_DOSE.search(text)),
+        about_reading=None if conditions or beyond else _about_reading(text),
+    )
+
+
+def _about_reading(text: str) -> str | None:
+    return next(
+        (k for k, form in _ABOUT_READING.items() if re.search(form, text, re.IGNORECASE)), None
     )
 
 

@@ -147,7 +147,7 @@ _FURTHER = (
     ("retinoblastoma", "retinoblastoma", "视网膜母细胞瘤",
      r"retinoblastoma|leu[ck]ocoria|母细胞瘤|白瞳"),
     ("naevus_melanoma", "choroidal naevus and melanoma", "脉络膜痣与黑色素瘤",
-     r"na?evus|na?evi|melanoma|freckle|eye cancer|tumou?r in the eye|脉络膜痣|黑色素瘤|色素痣"),
+     r"na?evus|na?evi|melanoma|freckle|\bcancer\b|\btumou?rs?\b|脉络膜痣|黑色素瘤|色素痣"),
     ("papilloedema", "papilloedema", "视乳头水肿",
      r"papillo?edema|disc swelling|swollen (?:optic )?discs?|intracranial hypertension|\biih\b"
      r"|视乳头水肿|视盘水肿|颅内压"),

@@ -70,6 +70,21 @@ def test_what_is_this_is_asked_of_the_photograph(talk: Chat) -> None:
         assert "80%" in ask(talk, question)[0].text
 
 
+def test_what_is_asked_of_the_reading_is_answered_from_it(talk: Chat) -> None:
+    for question, words in (
+        ("How sure are you?", "classifier's probability"),
+        ("What else could it be?", "outside of it"),
+        ("Is it urgent?", "eye"),
+        ("What should I do now?", "eye"),
+        ("What can you do?", "no doctor"),
+        ("你有多大把握？", "百分比"),
+        ("我该怎么办？", "眼"),
+    ):
+        parts = ask(talk, question)
+        assert "80%" in parts[0].text, question
+        assert words in parts[1].text, question
+
+
 def test_short_questions_that_refer_back_are_answered(talk: Chat) -> None:
     for question in ("Is it serious?", "Can it be cured?", "严重吗？", "能治好吗？"):
         assert all(p.source for p in ask(talk, question) if p.kind == "knowledge"), question
