@@ -42,8 +42,8 @@ _NO_DOSE = (
     "本程序不提供剂量：用多少、用几次须由开药医生决定，请询问医生或药师。",
 )
 _ABILITIES = (
-    "It is a program and no doctor. It reads a fundus photograph for {}, shows where it looked, answers "
-    "questions about the eye from checked statements, and writes letters and summaries.",
+    "It is a program and no doctor. It reads a fundus photograph for {}, shows where it looked, "
+    "answers questions about the eye from checked statements, and writes letters and summaries.",
     "这是程序，不是医生。它在眼底照片上检测{}，显示依据的区域，"
     "依据经过核对的资料回答眼科问题，并可写信和总结。",
 )
