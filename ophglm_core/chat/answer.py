@@ -7,7 +7,6 @@ next.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -17,8 +16,8 @@ from ..findings import Findings
 from ..knowledge import Statement
 from ..knowledge.library import Entry, subjects
 from ..knowledge.retrieval import Match
-from ..safety.red_flags import matched_flags, possible_red_flag, red_flags
-from ..wording import describe, joined, percent
+from ..safety.red_flags import assess
+from ..wording import describe, joined, percent, word_count
 from .question import Question
 
 KINDS = (
@@ -133,11 +132,11 @@ def compose(
     nearest first. advise: whether it ends with what to do next, which is said once.
     """
     language = question.language
-    flag = red_flags(question.text, language)
-    if flag and matched_flags(question.text):
+    flag = assess(question.text, language)
+    caution = AnswerPart("red_flag", flag.text) if flag is not None else None
+    if flag is not None and flag.symptoms:
         # Nothing else: whoever reads this should be on the way and not read on.
-        return Answer(red_flag=AnswerPart("red_flag", flag))
-    caution = flag or possible_red_flag(question.text, language)
+        return Answer(red_flag=caution)
     found = found_in(findings)
     seen = question.vqa_kind is not None
     sentences = _not_looked_for(question, findings)
@@ -154,7 +153,7 @@ def compose(
         known = [AnswerPart("knowledge", f.text(language), f.source) for f in facts]
     elif question.about_reading is not None:
         parts = [AnswerPart("finding", s) for s in describe_all(findings, labels, language)]
-        known = _about_reading(question.about_reading, found, findings, labels, language)
+        known = _about_reading(question.about_reading, findings, labels, language)
     elif question.asks_dose:
         known = [AnswerPart("knowledge", _NO_DOSE[language == "zh"])]
     else:
@@ -170,7 +169,7 @@ def compose(
         _recommendation(findings, found, chosen, language) if advise and (seen or chosen) else []
     )
     return Answer(
-        AnswerPart("red_flag", caution) if caution else None,
+        caution,
         tuple(parts),
         tuple(known),
         tuple(next_step),
@@ -181,7 +180,6 @@ def compose(
 
 def _about_reading(
     asked: str,
-    found: Sequence[str],
     findings: Sequence[Findings],
     labels: LabelSet,
     language: str,
@@ -194,7 +192,7 @@ def _about_reading(
     if asked == "urgency":
         if not any(finding.status == "ok" for finding in findings):
             return [AnswerPart("knowledge", _NO_PHOTOGRAPH[language == "zh"])]
-        fact = knowledge_base.on(found[0] if found else NORMAL, "urgency")
+        fact = what_to_do(findings)
     else:
         fact = knowledge_base.general(asked)
     return [] if fact is None else [AnswerPart("knowledge", fact.text(language), fact.source)]
@@ -208,21 +206,15 @@ def choose(matches: Sequence[Match], question: Question) -> list[Entry]:
     if not matches or matches[0].confidence < _CONFIDENT[question.language]:
         return []
     best = matches[0]
-    words = _length(best.entry.text(question.language))
+    words = word_count(best.entry.text(question.language))
     chosen = [best.entry]
     for match in matches[1:]:
-        more = _length(match.entry.text(question.language))
+        more = word_count(match.entry.text(question.language))
         near = best.score - match.score <= _MARGIN and match.entry.subject == best.entry.subject
         if near and words + more <= _MOST_WORDS and len(chosen) < _MOST_ENTRIES:
             chosen.append(match.entry)
             words += more
     return chosen
-
-
-def _length(text: str) -> float:
-    """Return a text's length in words; a Chinese character is two thirds of one."""
-    chinese = sum("\u4e00" <= c <= "\u9fff" for c in text)
-    return len(re.findall(r"[A-Za-z0-9'-]+", text)) + chinese / 1.5
 
 
 def nothing_known(matches: Sequence[Match], language: str) -> AnswerPart:
@@ -254,15 +246,20 @@ def _not_looked_for(question: Question, findings: Sequence[Findings]) -> list[st
     ]
 
 
+def what_to_do(findings: Sequence[Findings]) -> Statement | None:
+    """Return the statement on how soon what was found first is seen; None if nothing was read."""
+    if all(finding.status != "ok" for finding in findings):
+        return None
+    return knowledge_base.on(next(iter(found_in(findings)), NORMAL), "urgency")
+
+
 def _recommendation(
     findings: Sequence[Findings], found: list[str], chosen: list[Entry], language: str
 ) -> list[AnswerPart]:
     """Say what to do about what was found first, unless how soon is what was answered."""
     subject = found[0] if found else NORMAL
     said = any(e.subject == subject and e.topic in ("urgency", "follow_up") for e in chosen)
-    if said or all(finding.status != "ok" for finding in findings):
-        return []
-    fact = knowledge_base.on(subject, "urgency")
+    fact = None if said else what_to_do(findings)
     return [] if fact is None else [AnswerPart("recommendation", fact.text(language), fact.source)]
 
 

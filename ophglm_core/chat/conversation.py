@@ -89,8 +89,7 @@ class Chat:
         self.findings = findings
         self._system = system_prompt(describe_all(findings, self.labels, "en"))
         self._messages = [{"role": "system", "content": self._system}]
-        self._turns, self._subject, self._advised = [], [], False
-        self.model.truncate(0)
+        self.clear()
 
     @property
     def found(self) -> list[str]:
@@ -143,9 +142,8 @@ class Chat:
         yield from answer.knowledge
         if self._explains(question, answer):
             yield from self._explain(question, answer, visual)
-            said: tuple[AnswerPart, ...] = ()
         else:
-            said = (*answer.findings, *answer.knowledge)
+            self._remember(question.text, (*answer.findings, *answer.knowledge))
         yield from answer.recommendation
         self._advised = self._advised or bool(answer.recommendation)
         further = tuple(m.entry for m in matches if m.entry not in answer.entries)
@@ -153,8 +151,6 @@ class Chat:
         self._turns.append(
             Turn(question.text, (*answer.findings, *answer.knowledge), answer.entries, further)
         )
-        if said:
-            self._remember(question.text, said)
 
     def _remember(self, question: str, said: Sequence[AnswerPart]) -> None:
         """Keep a turn in which the language model had no part, for its next one."""

@@ -16,7 +16,7 @@ from ..conditions import NORMAL, LabelSet
 from ..findings import Findings
 from ..knowledge.library import Entry
 from ..wording import is_chinese
-from .answer import AnswerPart, describe_all, found_in
+from .answer import AnswerPart, describe_all, found_in, what_to_do
 
 _TASKS = {
     "greeting": r"^\W*(?:hi|hello|hey|good (?:morning|evening|afternoon)"
@@ -109,10 +109,7 @@ def _read(findings: Sequence[Findings], labels: LabelSet, language: str) -> str:
 
 
 def _advice(findings: Sequence[Findings], language: str) -> str:
-    found = found_in(findings)
-    if not any(finding.status == "ok" for finding in findings):
-        return ""
-    fact = knowledge.on(found[0] if found else NORMAL, "urgency")
+    fact = what_to_do(findings)
     return "" if fact is None else f"{fact.text(language)} [{fact.source}]"
 
 

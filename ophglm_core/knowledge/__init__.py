@@ -54,8 +54,8 @@ def general(topic: str) -> Statement:
 
 def meaning(condition: str) -> str:
     """Return in plain English what a finding means and what follows from it."""
-    of = {s.topic: s for s in reversed(statements(condition))}
-    return " ".join(of[topic].plain for topic in ("definition", "urgency") if topic in of)
+    found = [on(condition, topic) for topic in ("definition", "urgency")]
+    return " ".join(statement.plain for statement in found if statement is not None)
 
 
 def on(condition: str, topic: str) -> Statement | None:

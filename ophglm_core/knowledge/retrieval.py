@@ -11,15 +11,14 @@ fits this and writes `index.npz`.
 
 from __future__ import annotations
 
-import math
 import re
-from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from importlib import resources
 
 import numpy as np
 
+from ..tfidf import unit_weights
 from .library import GENERAL_SUBJECTS, Entry, entries, subjects, subjects_named
 
 INDEX = "index.npz"
@@ -93,10 +92,7 @@ def _stem(word: str) -> str:
 
 def weigh(text: str, language: str, idf: dict[str, float]) -> dict[str, float]:
     """Return the weights of a text's words that `idf` knows, with a length of one."""
-    counts = Counter(f for f in features(text, language) if f in idf)
-    weights = {word: (1 + math.log(count)) * idf[word] for word, count in counts.items()}
-    length = math.sqrt(sum(w * w for w in weights.values())) or 1.0
-    return {word: w / length for word, w in weights.items()}
+    return unit_weights(features(text, language), idf)
 
 
 class Retriever:
@@ -133,23 +129,27 @@ class Retriever:
         context: the subjects that are meant where the question names none: of the turn before, or
         what was found.
         """
-        words = weigh(question, self._language, self._idf)
-        query, shared = self._project(question, words), self._shared(words)
+        asked, known = question, self._compared(question)
+        meant = known
         context = [key for key in context if key not in GENERAL_SUBJECTS]
-        scores = self._scores(query, shared, question)
         if context and not subjects_named(question):
             # "Is it hereditary?" is asked of what "it" means.
             asked = f"{question} {subjects()[context[0]].name_in(self._language)}"
-            words = weigh(asked, self._language, self._idf)
-            scores = self._scores(self._project(asked, words), self._shared(words), asked)
-            if _REFERS.search(question):
-                query, shared = self._project(asked, words), self._shared(words)
-        # Else what is known of the question itself, or any question would be one on the subject.
+            meant = self._compared(asked)
+        scores = self._scores(*meant, asked)
+        # What is known of the question itself, or any question would be one on the subject; unless
+        # it refers to that.
+        query, shared = meant if _REFERS.search(question) else known
         confidence = self._directions @ query + shared
         return [
             Match(self._entries[i], float(scores[i]), float(confidence[i]))
             for i in np.argsort(-scores)[:limit]
         ]
+
+    def _compared(self, question: str) -> tuple[np.ndarray, np.ndarray]:
+        """Return a question's direction, [D], and what it shares with each entry's answer, [N]."""
+        words = weigh(question, self._language, self._idf)
+        return self._project(question, words), self._shared(words)
 
     def _scores(self, query: np.ndarray, shared: np.ndarray, question: str) -> np.ndarray:
         """Return how near each entry is, [N]; see Match."""

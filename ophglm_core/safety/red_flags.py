@@ -11,6 +11,8 @@ arteritis. Rinsing before anything else after a chemical splash is Annex 4 as we
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 from .clauses import read, sentences
 from .spelling import normalised
 from .urgency import urgency
@@ -179,19 +181,47 @@ def matched_flags(text: str) -> list[str]:
     return [flag for flag in _NAMES if flag in found]
 
 
-def red_flags(text: str, language: str = "en") -> str | None:
-    """Return what to say first if a text describes symptoms that need emergency eye care.
+@dataclass(frozen=True)
+class RedFlag:
+    """What to say first of a text that describes an emergency, or may.
 
-    language is 'en' or 'zh'. The sentence names the symptoms and sends the user to emergency eye
-    care at once, with first aid for a chemical splash and for a pierced eye. None means that
-    nothing urgent was described; questions about a word, what is denied and what is long past do
-    not count. Sources: College of Optometrists, 'Urgency of referrals' (C205, Annex 4); NICE NG82
-    for new distortion; BSR guideline 2020 for giant cell arteritis.
+    symptoms: keys of those that the rules name; see matched_flags. certain: whether it sends the
+    user to care at once, and not only if what is described is new.
+    """
+
+    text: str
+    symptoms: tuple[str, ...]
+    certain: bool
+
+
+def assess(text: str, language: str = "en") -> RedFlag | None:
+    """Judge whether a text describes symptoms that need emergency eye care, by rules and model.
+
+    language is 'en' or 'zh'. None means that nothing urgent was described; questions about a word,
+    what is denied and what is long past do not count.
     """
     probability = urgency(text)
     flags = matched_flags(text) if probability > _WITH_A_RULE else []
-    if not flags and probability <= _CERTAIN:
-        return None
+    if flags or probability > _CERTAIN:
+        return RedFlag(_alarm(flags, language), tuple(flags), True)
+    if probability > _POSSIBLE:
+        return RedFlag(_IF_NEW[language == "zh"], (), False)
+    return None
+
+
+def red_flags(text: str, language: str = "en") -> str | None:
+    """Return what to say first if a text describes symptoms that need emergency eye care.
+
+    The sentence names the symptoms and sends the user to emergency eye care at once, with first aid
+    for a chemical splash and for a pierced eye. None if it does not, or `assess` is not certain.
+    Sources: College of Optometrists, 'Urgency of referrals' (C205, Annex 4); NICE NG82 for new
+    distortion; BSR guideline 2020 for giant cell arteritis.
+    """
+    flag = assess(text, language)
+    return flag.text if flag is not None and flag.certain else None
+
+
+def _alarm(flags: list[str], language: str) -> str:
     zh = int(language == "zh")
     names = ("、" if zh else ", ").join(_NAMES[flag][zh] for flag in flags) or _UNNAMED[zh]
     if zh:
@@ -209,11 +239,3 @@ def red_flags(text: str, language: str = "en") -> str | None:
     if "penetrating" in flags:
         said.append((_DO_NOT_PRESS_BUT_RINSE if "chemical" in flags else _DO_NOT_PRESS)[zh])
     return ("" if zh else " ").join(said)
-
-
-def possible_red_flag(text: str, language: str = "en") -> str | None:
-    """Return what to say before the answer where a text may describe an emergency, else None.
-
-    For texts of which `red_flags` is not sure.
-    """
-    return _IF_NEW[language == "zh"] if urgency(text) > _POSSIBLE else None

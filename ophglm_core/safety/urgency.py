@@ -10,13 +10,14 @@ from __future__ import annotations
 
 import math
 import re
-from collections import Counter
 from collections.abc import Iterator
 from functools import cache
 from importlib import resources
 
 import numpy as np
 
+from ..tfidf import unit_weights
+from ..wording import is_chinese
 from .clauses import read, sentences
 from .spelling import normalised
 
@@ -47,14 +48,11 @@ def urgency(text: str) -> float:
 
     Of a long text it is that of its most urgent three sentences.
     """
-    language = "zh" if re.search(r"[\u4e00-\u9fff]", text) else "en"
-    weights, intercept = _model(language)
+    idf, weights, intercept = _model("zh" if is_chinese(text) else "en")
     highest = 0.0
     for window in _windows(text):
-        counts = Counter(f for f in features(window) if f in weights)
-        values = {f: (1 + math.log(n)) * weights[f][0] for f, n in counts.items()}
-        length = math.sqrt(sum(v * v for v in values.values())) or 1.0
-        score = intercept + sum(v * weights[f][1] for f, v in values.items()) / length
+        values = unit_weights(features(window), idf)
+        score = intercept + sum(value * weights[f] for f, value in values.items())
         highest = max(highest, 1 / (1 + math.exp(-score)))
     return highest
 
@@ -69,12 +67,13 @@ def _windows(text: str) -> Iterator[str]:
 
 
 @cache
-def _model(language: str) -> tuple[dict[str, tuple[float, float]], float]:
-    """Return feature -> (inverse document frequency, weight), and the intercept."""
+def _model(language: str) -> tuple[dict[str, float], dict[str, float], float]:
+    """Return the features' inverse document frequencies, their weights, and the intercept."""
     with (resources.files(__package__) / MODEL).open("rb") as stream:
         held = np.load(stream)
         names = str(held[f"features_{language}"]).split("\n")
-        pairs = zip(
-            held[f"idf_{language}"].tolist(), held[f"weight_{language}"].tolist(), strict=True
+        idf, weights = (
+            dict(zip(names, held[f"{part}_{language}"].tolist(), strict=True))
+            for part in ("idf", "weight")
         )
-        return dict(zip(names, pairs, strict=True)), float(held[f"intercept_{language}"])
+        return idf, weights, float(held[f"intercept_{language}"])

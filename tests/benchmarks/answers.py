@@ -14,7 +14,6 @@ import re
 import sys
 import time
 from collections import Counter, defaultdict
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -22,35 +21,14 @@ from ophglm_core.chat.conversation import Chat
 from ophglm_core.conditions import DEFAULT_LABELS, default_labels
 from ophglm_core.findings import Findings
 from ophglm_core.knowledge.retrieval import Library
+from ophglm_core.wording import word_count
+
+from ..silent import Silent
 
 QUESTIONS = Path(__file__).with_name("questions.jsonl")
 DEV_QUESTIONS = Path(__file__).with_name("dev_questions.jsonl")
 _ABSTAINS = re.compile("No checked statement|没有找到经过核对")
 _LOW = dict.fromkeys(DEFAULT_LABELS, 0.02)
-
-
-class Silent:
-    """A language model that says nothing."""
-
-    context = 4096
-
-    def __init__(self) -> None:
-        self.tokens: list[int] = []
-
-    def render(self, messages: list[dict[str, str]], add_generation_prompt: bool) -> str:
-        return ""
-
-    def count(self, text: str) -> int:
-        return len(text) // 4
-
-    def append_text(self, text: str) -> None: ...
-
-    def append_prompt(self, prompt: str, soft_tokens: Any = None) -> None: ...
-
-    def truncate(self, length: int) -> None: ...
-
-    def generate(self, limit: int) -> Iterator[str]:
-        return iter(())
 
 
 def photograph(finding: str | None) -> list[Findings]:
@@ -104,11 +82,7 @@ def main() -> None:
         cells = [
             f"{share[v] / len(lines):.3f}" for v in ("holds", "misses", "elsewhere", "abstains")
         ]
-        words = [
-            len(re.findall(r"[A-Za-z0-9'-]+", line["answer"]))
-            + len(re.findall(r"[\u4e00-\u9fff]", line["answer"])) / 1.5
-            for line in lines
-        ]
+        words = [word_count(line["answer"]) for line in lines]
         print(f"| {name} | {len(lines)} | {' | '.join(cells)} | {sum(words) / len(words):.0f} |")
     seconds = sorted(line["seconds"] for line in judged)
     print(f"seconds: median {seconds[len(seconds) // 2]:.3f}, most {seconds[-1]:.3f}")

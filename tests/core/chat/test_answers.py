@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Any
-
 import pytest
 
 from ophglm_core.chat.answer import AnswerPart
@@ -14,32 +11,10 @@ from ophglm_core.conditions import DEFAULT_LABELS, default_labels
 from ophglm_core.findings import Findings
 from ophglm_core.knowledge.retrieval import Library
 
+from ...silent import Silent
+
 LOW = dict.fromkeys(DEFAULT_LABELS, 0.02)
 GLAUCOMA = Findings("left.jpg", "ok", "m@1", {**LOW, "glaucoma": 0.8}, ["glaucoma"], None, "left")
-
-
-class Silent:
-    """A language model that says nothing."""
-
-    context = 2048
-
-    def __init__(self) -> None:
-        self.tokens: list[int] = []
-
-    def render(self, messages: list[dict[str, str]], add_generation_prompt: bool) -> str:
-        return "\n".join(m["content"] for m in messages)
-
-    def count(self, text: str) -> int:
-        return len(text) // 4
-
-    def append_text(self, text: str) -> None: ...
-
-    def append_prompt(self, prompt: str, soft_tokens: Any = None) -> None: ...
-
-    def truncate(self, length: int) -> None: ...
-
-    def generate(self, limit: int) -> Iterator[str]:
-        return iter(())
 
 
 @pytest.fixture

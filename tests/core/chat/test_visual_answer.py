@@ -15,6 +15,8 @@ from ophglm_core.chat.visual_answer import VisualAnswers
 from ophglm_core.conditions import DEFAULT_LABELS, default_labels
 from ophglm_core.findings import Findings
 
+from ...silent import Silent
+
 LOW = dict.fromkeys(DEFAULT_LABELS, 0.02)
 MAP = np.zeros((4, 2, 2), np.float32)
 DR = Findings("a.jpg", "ok", "m", {**LOW, "dr": 0.91}, ["dr"], features=MAP)
@@ -36,33 +38,6 @@ class Says:
         self.asked.append(question)
         assert features
         return self.text
-
-
-class Mute:
-    """A language model that explains nothing."""
-
-    context = 4096
-
-    def __init__(self) -> None:
-        self.tokens: list[int] = []
-
-    def render(self, messages: list[dict[str, str]], add_generation_prompt: bool) -> str:
-        return "\n".join(m["content"] for m in messages)
-
-    def count(self, text: str) -> int:
-        return len(text) // 4
-
-    def append_text(self, text: str) -> None:
-        self.tokens.append(0)
-
-    def truncate(self, length: int) -> None:
-        del self.tokens[length:]
-
-    def append_prompt(self, prompt: str, soft_tokens: np.ndarray | None = None) -> None:
-        self.tokens.append(0)
-
-    def generate(self, limit: int):
-        yield ""
 
 
 def question(text: str) -> Question:
@@ -131,7 +106,7 @@ def test_no_reading_of_a_dark_picture_or_of_unknown_words() -> None:
 
 
 def ask(question: str, reader: Says, finding: Findings = DR, **options: bool) -> list[AnswerPart]:
-    return list(Chat([finding], default_labels(), Mute(), True, reader, **options).ask(question))
+    return list(Chat([finding], default_labels(), Silent(), True, reader, **options).ask(question))
 
 
 def test_both_kinds_of_evidence_are_told_apart() -> None:
