@@ -35,27 +35,35 @@ def build_instructions(
 ) -> None:
     """Make five instruction subsets and a conversation set, in English and Chinese.
 
-    One JSON object a line with 'messages', as TRL and LLaMA-Factory read them.
+    One JSON object a line with 'messages', as TRL and LLaMA-Factory read them, and a README with
+    the counts.
     """
     from ophglm_core.data.build_instructions import build_instructions as build
     from ophglm_core.data.build_instructions import read_questions
     from ophglm_core.data.dialogues import read_dialogues
     from ophglm_core.data.instructions import SUBSETS
+    from ophglm_core.data.near_duplicates import without_repeats
+    from ophglm_core.data.statistics import card
     from ophglm_core.files import write_text
 
     from .terminal import stderr
 
-    samples = build(seed)
+    samples, further = build(seed), []
     for path in questions or []:
-        samples += read_questions(path, keep_identifiers=keep_identifiers)
+        further += read_questions(path, keep_identifiers=keep_identifiers)
     for path in dialogues or []:
         read = read_dialogues(path, keep_identifiers, drop_empty_wordings)
-        samples += read.samples
+        further += read.samples
         stderr.print(f"{path.name}: {read.summary()}", markup=False)
+    kept, repeats = without_repeats(samples, further)
+    samples += kept
+    if repeats:
+        stderr.print(f"{repeats} left out that say what the library says.", markup=False)
     for subset in SUBSETS:
         chosen = [s for s in samples if s.subset == subset]
         lines = [json.dumps(s.to_json(), ensure_ascii=False) for s in chosen]
         write_text(out / f"{subset}.jsonl", "\n".join(lines) + "\n")
         counts = Counter(s.language for s in chosen)
         stderr.print(f"{subset:<22}en {counts['en']:>6}  zh {counts['zh']:>6}")
+    write_text(out / "README.md", card(samples))
     typer.echo(str(out))

@@ -15,8 +15,11 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from ..conditions import named_conditions
 from ..errors import InputError
 from ..files import read_text
+from ..safety.guard import states_certainty
+from ..wording import is_chinese
 from .deidentify import redact
 from .instructions import Instruction
 
@@ -159,7 +162,14 @@ def _read_years(path: Path, text: str, result: Dialogues) -> None:
             result.without_turns += 1
             continue
         number = record.split("\n", 1)[0].strip()
-        _add(result, path, turns, group=number)
+        _add(result, path, turns, group=number, disease=_disease(record))
+
+
+def _disease(record: str) -> str:
+    """Return what a patient's form names as the disease, or ''."""
+    parts = _FIELD_START.split(record)
+    fields = (re.match(r"疾病\s*[：:]\s*([^\n]*)", part) for part in parts)
+    return next((field[1] for field in fields if field), "")
 
 
 def _turns(record: str) -> list[tuple[str, str]]:
@@ -177,7 +187,8 @@ def _turns(record: str) -> list[tuple[str, str]]:
             section, speaker = line, ""
             continue
         marked = re.match(r"(医生|病人|患者)\s*[：:]\s*(.*)", line)
-        if section == "Dialogue" and marked:
+        # A doctor who answers the form itself is written above the Dialogue.
+        if marked and section in ("Description", "Dialogue"):
             speaker = "doctor" if marked[1] == "医生" else "patient"
             line = marked[2].strip()
         elif section == "Description":
@@ -202,23 +213,38 @@ def _turns(record: str) -> list[tuple[str, str]]:
     return [(p, d) for (_, p), (_, d) in pairs if min(len(p), len(d)) >= _FEWEST_CHARACTERS]
 
 
-def _add(result: Dialogues, path: Path, turns: list[tuple[str, str]], group: str) -> None:
+def _label(turns: list[tuple[str, str]], disease: str) -> str:
+    """Return the one condition that a record names, or '' where it names none or speaks of others
+    too: only such a dialogue may stand beside a photograph of that condition.
+
+    disease: the form's field, or ''; then the patient's first words count. A doctor who states a
+    disease as certain is plain text: beside a photograph that is not to be learned.
+    """
+    named = named_conditions(disease or turns[0][0])
+    spoken = named_conditions(" ".join(part for turn in turns for part in turn))
+    certain = any(states_certainty(answer) for _, answer in turns)
+    if len(named) != 1 or not set(spoken) <= set(named) or certain:
+        return ""
+    return named[0]
+
+
+def _add(
+    result: Dialogues, path: Path, turns: list[tuple[str, str]], group: str, disease: str = ""
+) -> None:
     messages = []
     for question, answer in turns:
         messages += [
             {"role": "user", "content": question},
             {"role": "assistant", "content": answer},
         ]
-    chinese = any("\u4e00" <= c <= "\u9fff" for c in turns[0][0])
     result.samples.append(
         Instruction(
             tuple(messages),
             "conversations" if len(turns) > 1 else "causes_symptoms",
             "dialogue",
-            "",
-            "zh" if chinese else "en",
+            _label(turns, disease),
+            "zh" if is_chinese(turns[0][0]) else "en",
             path.name,
             f"{path.name}/{group}",
-            named=True,
         )
     )

@@ -7,7 +7,7 @@ each carries the label it speaks of, and `pairing` brings both together as train
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -24,15 +24,22 @@ SUBSETS = (
 )
 
 
+#: The label of what may be said before any photograph: it speaks of none.
+ANY = "any"
+
+
 @dataclass(frozen=True)
 class Instruction:
     """One sample of text: an instruction with its answer, or a conversation.
 
     messages: of roles user and assistant, in turn. topic: what is asked ('treatment', ...), or the
-    kind of conversation. label: the condition it speaks of, as a key, or '' for any; a picture is
-    only ever paired with texts of its own labels. named: whether the question names the condition.
-    facts, plain: the statement that the answer rests on, and its explanation in plain words.
-    group: texts of one group never fall on both sides of a split.
+    kind of conversation. label: the condition it speaks of, as a key, and it is paired with
+    photographs of that condition only; ANY, and it is paired with all; or '', and it is plain text.
+    group: of the statement, texts of one group never fall on both sides of a split; of dialogues
+    the patient; '' is a text that always trains, since no statement stands behind it. named:
+    whether the question is of this condition and could not be asked of several at once. facts,
+    plain: the statement that the answer rests on, and its explanation in plain words, which a small
+    model learns. question: the first one, where its message holds passages besides.
     """
 
     messages: tuple[dict[str, str], ...]
@@ -45,11 +52,30 @@ class Instruction:
     named: bool = True
     facts: str = ""
     plain: str = ""
+    question: str = ""
+
+    @property
+    def asked(self) -> str:
+        """The first question, without passages."""
+        return self.question or self.messages[0]["content"]
+
+    @property
+    def is_grounded(self) -> bool:
+        """Whether the passages that answer it stand in the prompt."""
+        return bool(self.question)
+
+    @property
+    def needs_photograph(self) -> bool:
+        """Whether it tells what a photograph shows, and without one would be an invention."""
+        return not self.group and self.label != ANY
 
     def to_json(self) -> dict[str, Any]:
         """Return the sample as a JSON line's values; 'messages' is what TRL and LLaMA-Factory
         read."""
         return {**asdict(self), "messages": list(self.messages)}
+
+
+_FIELDS = frozenset(field.name for field in fields(Instruction))
 
 
 def lines_of(path: Path) -> list[str]:
@@ -82,6 +108,6 @@ def read_instructions(folder: Path) -> list[Instruction]:
             plain = Instruction(
                 messages, path.stem, "", "", "en", path.name, f"{path.name}/{number}"
             )
-            known = {k: v for k, v in values.items() if k in asdict(plain) and k != "messages"}
+            known = {k: v for k, v in values.items() if k in _FIELDS and k != "messages"}
             samples.append(replace(plain, **known))
     return samples

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import random
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
 from ..conditions import CONDITIONS, NORMAL, LabelSet
@@ -16,7 +16,7 @@ from ..findings import Findings
 from ..knowledge import meaning
 from ..wording import sentence_case
 from .build_instructions import visual_answer
-from .instructions import Instruction
+from .instructions import ANY, Instruction
 from .records import Record
 
 #: Conversations are drawn as often as this, instructions otherwise.
@@ -36,6 +36,31 @@ def picture_labels(record: Record, labels: LabelSet) -> tuple[str, ...]:
     return ("other",) if record.is_complete(labels) else ()
 
 
+class EvenPool:
+    """Texts of which each kind is drawn as often.
+
+    Else the library's thousands would leave hardly a draw to what is said of a photograph, and to
+    the plain words that a small model learns.
+    """
+
+    def __init__(self, texts: Iterable[Instruction]):
+        self._kinds: dict[str, list[Instruction]] = defaultdict(list)
+        for text in texts:
+            self._kinds[_kind(text)].append(text)
+
+    def draw(self, rng: random.Random) -> Instruction | None:
+        """Return a text, or None if there is none."""
+        return rng.choice(self._kinds[rng.choice(list(self._kinds))]) if self._kinds else None
+
+
+def _kind(text: Instruction) -> str:
+    if text.topic == "visual":
+        return "visual"
+    if text.subset == "conversations":
+        return "conversation"
+    return "statement" if text.facts else "library"
+
+
 class Pairing:
     """Draws texts for pictures, reproducibly from (seed, epoch, number of the picture)."""
 
@@ -44,13 +69,14 @@ class Pairing:
         self._single: dict[tuple[str, str], list[Instruction]] = defaultdict(list)
         self._conversations: dict[tuple[str, str], list[Instruction]] = defaultdict(list)
         self._anything: dict[str, list[Instruction]] = defaultdict(list)
+        self._even: dict[tuple[str, str], EvenPool] = {}
         for text in texts:
-            if text.subset != "conversations":
-                self._single[text.label, text.language].append(text)
-            elif text.label:
-                self._conversations[text.label, text.language].append(text)
-            else:
+            if text.label == ANY:
                 self._anything[text.language].append(text)
+            elif text.label:
+                single = text.subset != "conversations"
+                pool = self._single if single else self._conversations
+                pool[text.label, text.language].append(text)
 
     def draw(
         self, labels: tuple[str, ...], epoch: int, number: int, language: str
@@ -67,8 +93,12 @@ class Pairing:
             return rng.choice(self._anything[language])
         if len(labels) > 1:
             return self._several(labels, language, rng)
-        pool = (self._conversations if conversations else self._single)[labels[0], language]
-        return rng.choice(pool) if pool else None
+        key = labels[0], language
+        if conversations:
+            return rng.choice(self._conversations[key]) if self._conversations[key] else None
+        if key not in self._even:
+            self._even[key] = EvenPool(self._single[key])
+        return self._even[key].draw(rng)
 
     def _several(
         self, labels: tuple[str, ...], language: str, rng: random.Random

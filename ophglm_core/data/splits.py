@@ -11,6 +11,8 @@ from .instructions import Instruction
 from .records import Record
 
 _HELD_OUT_TEXTS = 0.2
+#: With this seed about a fifth of each subset and of each condition's texts is held out.
+_TEXT_SEED = 29
 
 
 def _position(seed: int, name: str) -> float:
@@ -43,11 +45,11 @@ class Split:
     def parts(self, records: Sequence[Record], labels: Iterable[str]) -> dict[str, list[Record]]:
         """Part records by patient.
 
-        Pictures of which not every one of `labels` is known can train a network but would flatter
-        or blur a measurement, so they train, unless no picture with complete labels is there.
+        Pictures of which neither all of `labels` nor the grade is known can train a network but
+        would flatter or blur a measurement, so they train, unless no others are there.
         """
         labels = tuple(labels)
-        complete = [r.is_complete(labels) for r in records]
+        complete = [r.can_judge(labels) for r in records]
         judge_all = not any(complete)
         result: dict[str, list[Record]] = {"train": [], "validation": [], "test": []}
         for record, known in zip(records, complete, strict=True):
@@ -60,12 +62,16 @@ class Split:
         return asdict(self)
 
 
-def split_texts(
-    texts: Sequence[Instruction], seed: int
-) -> tuple[list[Instruction], list[Instruction]]:
+def is_held_out(group: str) -> bool:
+    """Whether the texts of a group are held out of a training; the same for each training, so that
+    no model is measured on what another seed has taught it."""
+    return bool(group) and _position(_TEXT_SEED, group) < _HELD_OUT_TEXTS
+
+
+def split_texts(texts: Sequence[Instruction]) -> tuple[list[Instruction], list[Instruction]]:
     """Part texts into training and held-out ones; texts of one group stay together."""
     train: list[Instruction] = []
     held_out: list[Instruction] = []
     for text in texts:
-        (held_out if _position(seed, text.group) < _HELD_OUT_TEXTS else train).append(text)
+        (held_out if is_held_out(text.group) else train).append(text)
     return train, held_out

@@ -57,7 +57,7 @@ def evaluate_texts(
         raise UsageError(f"{model.path} has no {ADAPTER_GGUF}; run ophglm sft.")
     training = adapter.training
     texts = [text for path in data for text in read_instructions(path)]
-    _, held_out = split_texts(texts, training.get("seed", 0))
+    _, held_out = split_texts(texts)
     held_out = [text for text in held_out if text.language in training["languages"]]
     if not held_out:
         raise InputError(
@@ -117,7 +117,7 @@ def compare_adapter(
         },
         "pairs": [
             {
-                "question": r["text"].messages[0]["content"],
+                "question": r["text"].asked,
                 "before": r["before"],
                 "after": r["after"],
             }

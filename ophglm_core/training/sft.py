@@ -16,9 +16,11 @@ from accelerate import Accelerator
 from torch import Tensor, nn
 
 from ..conditions import LabelSet
+from ..data.duplicates import read_sets
 from ..data.instructions import Instruction, read_instructions
-from ..data.pairing import Pairing, drawn_findings, picture_labels
-from ..data.records import Record, read_records
+from ..data.pairing import EvenPool, Pairing, drawn_findings, picture_labels
+from ..data.records import Record
+from ..data.report import ReadReport
 from ..data.splits import Split, split_texts
 from ..errors import InputError, UsageError
 from ..export.gguf import write_adapter_gguf
@@ -117,7 +119,7 @@ class SftStage:
         self.out = folder_to_write(self.model, config.out, held)
         self.state_folder = self.out.with_name(self.out.name + ".sft-training")
         self.all_texts = read_instructions(config.data)
-        train, held_out = split_texts(self.all_texts, config.seed)
+        train, held_out = split_texts(self.all_texts)
         self.texts = [t for t in train if t.language in config.languages]
         judged = [t for t in held_out if t.language in config.languages]
         if not self.texts or not judged:
@@ -125,6 +127,7 @@ class SftStage:
         random.Random(config.seed).shuffle(judged)
         self.judged = judged[:_JUDGED]
         self.pairing = Pairing(self.texts, config.seed)
+        self.alone = EvenPool(t for t in self.texts if not t.needs_photograph)
         self.tokens = 0
         self._epoch = (-1, [Sample([], "")])
         self.images: ImageTokens | None = None
@@ -155,8 +158,12 @@ class SftStage:
         fusion = load_fusion(model)
         assert model.manifest.fusion is not None  # load_fusion has raised otherwise
         split = Split(**model.manifest.training.get("split", {}))
-        found = [r for data in self.config.photographs for r in read_records(data)]
-        records = split.parts(found, model.labels)["train"]
+        report = ReadReport()
+        sets = read_sets(self.config.photographs, report)
+        found = [record for records in sets.values() for record in records]
+        for sentence in report.sentences():
+            callbacks.remark(sentence)
+        records = split.parts(found, model.conditions)["train"]
         with accelerator.main_process_first():
             self.images = ImageTokens(self.state_folder, model, [str(r.image) for r in records])
             broken = self.images.fill(callbacks.decoding)
@@ -231,7 +238,8 @@ class SftStage:
             text = self.pairing.draw(labels, epoch, number, language)
             if text is not None:
                 return with_picture(text, str(record.image), labels, self.model.labels, rng)
-        return without_picture(rng.choice(self.texts), rng)
+        alone = self.alone.draw(rng) or rng.choice(self.texts)
+        return without_picture(alone, rng)
 
     def encode(self, samples: list[Sample]) -> tuple[Sequences, Tensor | None]:
         """Return a padded batch and the soft tokens [R, K, H] of its pictures."""
@@ -358,7 +366,7 @@ def without_picture(text: Instruction, rng: random.Random) -> Sample:
         {"role": "system", "content": system_prompt(language=text.language)},
         *text.messages,
     ]
-    return Sample(_with_facts(messages, text, rng), text.messages[0]["content"])
+    return Sample(_with_facts(messages, text, rng), text.asked)
 
 
 def with_picture(
@@ -376,14 +384,14 @@ def with_picture(
     findings = drawn_findings(labels, label_set, rng)
     told = system_prompt([describe(findings, label_set, text.language)], text.language)
     first, *rest = text.messages
-    question = first["content"]
+    content = first["content"]
     shown = None if rng.random() < _FINDINGS_ONLY_SHARE else image
     messages = [
         {"role": "system", "content": told},
-        {"role": "user", "content": question if shown is None else IMAGE_PLACEHOLDER + question},
+        {"role": "user", "content": content if shown is None else IMAGE_PLACEHOLDER + content},
         *rest,
     ]
-    return Sample(_with_facts(messages, text, rng), question, shown)
+    return Sample(_with_facts(messages, text, rng), text.asked, shown)
 
 
 def _with_facts(
