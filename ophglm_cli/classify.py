@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -9,114 +11,181 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from ophglm_core.errors import InputError, UsageError
+
 if TYPE_CHECKING:
-    from ophglm_core.conditions import LabelSet
-    from ophglm_core.findings import Findings
+    from .classify_output import Format
 
 
 def classify(
     paths: Annotated[
         list[Path],
-        typer.Argument(help="Photographs, and folders that are searched recursively."),
+        typer.Argument(
+            help="Photographs, and folders that are searched recursively; - reads a list of paths "
+            "from standard input."
+        ),
     ],
     model: Annotated[
         str | None, typer.Option(help="A model folder, or the name of a bundled one.")
     ] = None,
     format: Annotated[
         str | None,
-        typer.Option(help="table, csv or jsonl. Default: a table on a terminal, else csv."),
+        typer.Option(
+            help="table, csv, jsonl or parquet. Default: by the suffix of --out; a table on a "
+            "terminal, else csv."
+        ),
     ] = None,
     out: Annotated[
         Path | None,
         typer.Option(help="Write to a file; a run that was stopped goes on where it was."),
     ] = None,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Write over a finished file of that name.")
+    ] = False,
     heatmaps: Annotated[
         Path | None,
         typer.Option(help="Write an overlay for each disease found into this folder."),
     ] = None,
+    quiet: Annotated[
+        bool, typer.Option("--quiet", help="Say nothing of progress, and no summary.")
+    ] = False,
 ) -> None:
     """Say which fundus diseases photographs show, and how sure it is.
 
     Exit code 1 if a picture could not be read; the others are classified all the same.
     """
     import ophglm_core as ophglm
-    from ophglm_core.classifier import collect
+    from ophglm_core.file_names import printable
     from ophglm_core.findings import NOTICE
+    from ophglm_core.inputs import collect
 
-    from .classify_output import FileSink, Format, Sink, StreamSink, TableSink
-    from .terminal import counter, stderr, stdout
+    from .classify_output import Sink, StreamSink, TableSink, open_stream
+    from .classify_summary import Summary
+    from .heatmap_files import HeatmapFolder
+    from .part_file import PartFile
+    from .terminal import counter, stderr
 
-    if format is None:
-        if out is not None:
-            format = "jsonl" if out.suffix.lower() in {".jsonl", ".json"} else "csv"
-        else:
-            format = "table" if stdout.is_terminal else "csv"
-    if format not in list(Format):
-        raise typer.BadParameter(f"'{format}' is not one of table, csv, jsonl")
-    if out is not None and format == Format.table:
-        raise typer.BadParameter("a table is for the terminal; write csv or jsonl to a file")
+    chosen = _format(format, out)
+    stream = open_stream(out) if out is not None else None
+    _check_out(out, chosen, overwrite, is_file=out is not None and stream is None)
+    named = [path for item in paths for path in (_listed() if str(item) == "-" else [item])]
     assistant = ophglm.load(model)
     labels = assistant.labels
-    images, unusable = collect(paths)
+    inputs = collect(named)
+    images = [image for image in inputs.pictures if isinstance(image, Path)]
     sink: Sink
-    if out is not None:
-        sink = FileSink(out, Format(format), assistant.model.identity, labels)
+    part: PartFile | None = None
+    if out is not None and stream is None:
+        target = Path(os.path.realpath(out))  # a link to a file stays one
+        identity = assistant.model.identity
+        sink = part = PartFile(target, chosen, identity, labels, images, overwrite)
     else:
-        sink = TableSink(labels) if format == Format.table else StreamSink(Format(format), labels)
-    failed = list(unusable)
-    folders = [path for path in paths if path.is_dir()]
-    rest = [image for image in images if str(image) not in sink.done]
+        sink = TableSink(labels) if chosen == "table" else StreamSink(chosen, labels, stream)
+    summary = Summary(labels)
+    failed = list(inputs.unusable)
+    maps = HeatmapFolder(heatmaps, labels, named, images) if heatmaps is not None else None
+    shown = not isinstance(sink, TableSink) and not quiet
     with (
         sink,
-        _resumable(out),
-        counter("classifying", len(images), shown=not isinstance(sink, TableSink)) as tick,
+        _resumable(part is not None),
+        counter("classifying", len(images), shown=shown, minutely=True) as tick,
     ):
+        for findings in inputs.unusable:
+            sink.write(findings)
+            summary.add(findings.to_json())
+        rest = []
+        for image in images:
+            if part is None or not part.holds(image):
+                rest.append(image)
+                continue
+            row = part.row(image)
+            summary.add(row, kept=True)
+            if maps is not None and maps.missing(image, row["positive"]):
+                rest.append(image)
         tick(len(images) - len(rest))
-        for findings in unusable:
-            sink.write(findings)
-        for findings in assistant.classifier.classify(rest, keep_outputs=heatmaps is not None):
-            if heatmaps is not None:  # before the line, so that a line means that all is there
-                _write_heatmaps(findings, labels, heatmaps, folders)
-            sink.write(findings)
+        for image, findings in zip(
+            rest,
+            assistant.classifier.classify(rest, maps is not None, fine=maps is not None),
+            strict=True,
+        ):
+            if maps is not None:  # before the row, so that a row means that all is there
+                maps.write(findings)
+            if part is None or not part.holds(image):
+                sink.write(findings)
+                summary.add(findings.to_json())
             if findings.status == "error":
                 failed.append(findings)
             tick(1)
     if not isinstance(sink, TableSink):  # which has shown them already
         for findings in failed:
-            stderr.print(f"ophglm: {findings.message}", markup=False, style="yellow")
+            message = printable(findings.message or "")
+            stderr.print(f"ophglm: {message}", markup=False, style="yellow")
+    if not quiet and (len(images) > 1 or inputs.passed_over.kinds):
+        changed, left_out = (part.changed, part.left_out) if part else (0, 0)
+        for line in summary.lines(inputs.passed_over, changed, left_out):
+            stderr.print(line, markup=False)
     stderr.print(NOTICE, style="dim")
     if failed:
         raise typer.Exit(1)
 
 
+def _format(format: str | None, out: Path | None) -> Format:
+    """Return the format asked for, else that of the file's suffix, else what suits the terminal."""
+    from .classify_output import SUFFIXES, Format
+    from .terminal import stdout
+
+    if format is not None and format not in list(Format):
+        raise typer.BadParameter(f"'{format}' is not one of {', '.join(Format)}")
+    suffix = out.suffix.lower() if out is not None else ""
+    if format is not None:
+        if format != "table" and suffix and SUFFIXES.get(suffix, format) != format:
+            raise UsageError(f"{out} is no name for {format}: its suffix says otherwise.")
+        return Format(format)
+    if out is None:
+        return Format.table if stdout.is_terminal else Format.csv
+    if suffix not in SUFFIXES:
+        known = ", ".join(name for name in SUFFIXES if name)
+        raise UsageError(f"'{suffix}' is no suffix of a format ({known}); or give --format.")
+    return SUFFIXES[suffix]
+
+
+def _check_out(out: Path | None, format: Format, overwrite: bool, is_file: bool) -> None:
+    """Raise what speaks against writing there, before anything is computed."""
+    from .packages import need_packages
+
+    if format == "parquet":
+        if not is_file:
+            raise typer.BadParameter("Parquet is a file of its own; name one with --out")
+        need_packages("pyarrow", extra="parquet")
+    if out is None:
+        return
+    if format == "table":
+        raise typer.BadParameter("a table is for the terminal; write csv or jsonl to a file")
+    if is_file and out.exists() and not overwrite:
+        raise UsageError(f"{out} is there already; give --overwrite, or another --out.")
+
+
+def _listed() -> list[Path]:
+    """Return the paths on standard input, one a line, or with a null byte after each.
+
+    Raises InputError if there are none.
+    """
+    given = sys.stdin.buffer.read().removeprefix(b"\xef\xbb\xbf")
+    names = given.split(b"\0") if b"\0" in given else given.splitlines()
+    listed = [Path(os.fsdecode(name)) for name in names if name.strip()]
+    if not listed:
+        raise InputError("Standard input names no photographs.")
+    return listed
+
+
 @contextmanager
-def _resumable(out: Path | None) -> Iterator[None]:
-    """On an interrupt, say that nothing is lost."""
+def _resumable(kept: bool) -> Iterator[None]:
+    """On an interrupt, say that nothing is lost where rows are kept."""
     from .terminal import stderr
 
     try:
         yield
     except KeyboardInterrupt:
-        if out is not None:
+        if kept:
             stderr.print("Stopped; the same command goes on from here.")
         raise
-
-
-def _write_heatmaps(findings: Findings, labels: LabelSet, out: Path, folders: list[Path]) -> None:
-    """Write the overlays of one photograph, in the sub-folders that it lies in; of several folders,
-    each gets one of its own by its name."""
-    from ophglm_core.errors import InputError
-    from ophglm_core.files import atomic_write
-    from ophglm_core.heatmaps import overlay
-
-    image = Path(findings.image)
-    root = next((r for r in folders if image.is_relative_to(r)), image.parent)
-    own = root.resolve().name if len(folders) > 1 and root in folders else ""
-    target = out / own / image.parent.relative_to(root)
-    for label in findings.diseases:
-        # The whole name with its ending: a.jpg and a.png may lie side by side.
-        try:
-            with atomic_write(target / f"{image.name}.{label}.jpg") as partial:
-                overlay(findings, labels, label).save(partial, "JPEG", quality=88)
-        except OSError as error:
-            raise InputError(f"{target} cannot be written ({error.strerror}).") from None

@@ -1,4 +1,4 @@
-"""How findings are written: a table for people, CSV and JSON lines for programs."""
+"""How findings are written: a table for people, CSV, JSON lines and Parquet for programs."""
 
 from __future__ import annotations
 
@@ -6,9 +6,13 @@ import csv
 import io
 import json
 import os
+import re
+import stat
 import sys
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
 from enum import StrEnum
+from itertools import islice
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, TextIO
@@ -17,14 +21,21 @@ from rich.text import Text
 
 from ophglm_core.conditions import LabelSet
 from ophglm_core.errors import InputError
+from ophglm_core.file_names import printable
+from ophglm_core.files import atomic_write
 from ophglm_core.findings import Findings
 
 from .terminal import label_style, stdout
 
+#: What a spreadsheet takes for a formula, also behind apostrophes, which are taken off on reading.
+_FORMULA = re.compile(r"'*[=+\-@]")
+_ROWS_AT_ONCE = 1000
+
 
 def columns(labels: Iterable[str]) -> list[str]:
     """Return the columns of a CSV for a model with these labels."""
-    return ["image", "status", *labels, "positive", "message", "eye", "model"]
+    after = ["positive", "dr_grade", "referable", "message", "eye", "patient", "acquired", "model"]
+    return ["image", "status", *labels, *after]
 
 
 class Format(StrEnum):
@@ -33,12 +44,22 @@ class Format(StrEnum):
     table = "table"
     csv = "csv"
     jsonl = "jsonl"
+    parquet = "parquet"
+
+
+#: What a file's suffix says of its format.
+SUFFIXES = {
+    "": Format.csv,
+    ".csv": Format.csv,
+    ".jsonl": Format.jsonl,
+    ".ndjson": Format.jsonl,
+    ".json": Format.jsonl,
+    ".parquet": Format.parquet,
+}
 
 
 class Sink:
-    """A place that findings are written to. `done`: pictures that an earlier run has written."""
-
-    done: frozenset[str] = frozenset()
+    """A place that findings are written to, and is finished at the end of a `with` block."""
 
     def write(self, findings: Findings) -> None:
         """Write one picture's findings."""
@@ -59,96 +80,113 @@ class Sink:
         self.close(kind is None)
 
 
-def json_line(findings: Findings, labels: Iterable[str]) -> str:
-    """Return findings as one JSON line."""
-    return json.dumps(findings.to_json(labels), ensure_ascii=False) + "\n"
+def json_line(row: dict[str, Any]) -> str:
+    """Return `Findings.to_json`'s values as one JSON line."""
+    return json.dumps(row, ensure_ascii=False) + "\n"
 
 
 def csv_line(values: list[Any]) -> str:
-    """Return one CSV line."""
+    """Return one CSV line, in which no text is a spreadsheet's formula: one that begins with
+    = + - or @ gets an apostrophe before it."""
+    safe = [f"'{v}" if isinstance(v, str) and _FORMULA.match(v) else v for v in values]
     buffer = io.StringIO()
-    csv.writer(buffer, lineterminator="\n").writerow(values)
+    csv.writer(buffer, lineterminator="\n").writerow(safe)
     return buffer.getvalue()
 
 
-def _csv_row(findings: Findings, labels: Iterable[str]) -> str:
-    values = findings.to_json(labels)
-    probabilities = values.pop("probabilities")
-    values |= {k: "" if v is None else v for k, v in probabilities.items()}
-    values["positive"] = ";".join(findings.positive)
-    return csv_line([values[c] if values[c] is not None else "" for c in columns(labels)])
+def csv_row(row: dict[str, Any]) -> str:
+    """Return `Findings.to_json`'s values as one CSV line."""
+    values = {**row, **row["probabilities"], "positive": ";".join(row["positive"])}
+    values["referable"] = {True: "yes", False: "no", None: None}[row["referable"]]
+    names = columns(row["probabilities"])
+    return csv_line([values[name] if values[name] is not None else "" for name in names])
+
+
+def write_rows(
+    path: Path, format: Format, rows: Iterator[dict[str, Any]], labels: LabelSet
+) -> None:
+    """Write a whole file of rows, atomically. Raises OSError if it cannot."""
+    with atomic_write(path) as partial:
+        if format is Format.parquet:
+            _write_parquet(partial, rows, labels)
+            return
+        with partial.open("w", encoding="utf-8", newline="") as stream:
+            if format is Format.csv:
+                stream.write(csv_line(columns(labels)))
+            line = csv_row if format is Format.csv else json_line
+            stream.writelines(map(line, rows))
+
+
+def _write_parquet(path: Path, rows: Iterator[dict[str, Any]], labels: LabelSet) -> None:
+    import pyarrow
+    from pyarrow import parquet
+
+    types = dict.fromkeys(columns(labels), pyarrow.string())
+    types |= dict.fromkeys(labels, pyarrow.float32())
+    types |= {
+        "positive": pyarrow.list_(pyarrow.string()),
+        "dr_grade": pyarrow.int8(),
+        "referable": pyarrow.bool_(),
+    }
+    schema = pyarrow.schema(list(types.items()))
+    with parquet.ParquetWriter(path, schema) as writer:
+        while part := list(islice(rows, _ROWS_AT_ONCE)):
+            flat = [{**row, **row["probabilities"]} for row in part]
+            writer.write_table(pyarrow.Table.from_pylist(flat, schema))
 
 
 class StreamSink(Sink):
     """CSV or JSON lines on a stream, each line as soon as it is known."""
 
-    def __init__(self, format: Format, labels: Iterable[str], stream: TextIO | None = None):
-        self._stream, self._labels = stream or sys.stdout, labels
-        self._line = json_line if format is Format.jsonl else _csv_row
-        if format is Format.csv:
-            self._stream.write(csv_line(columns(labels)))
+    def __init__(self, format: Format, labels: LabelSet, stream: TextIO | None = None):
+        self._stream, self._labels = stream or _standard_output(), labels
+        self._line: Callable[[dict[str, Any]], str] = csv_row
+        if format is Format.jsonl:
+            self._line = json_line
+        else:
+            self._put(csv_line(columns(labels)))
 
     def write(self, findings: Findings) -> None:
-        """Write one line."""
-        self._stream.write(self._line(findings, self._labels))
-        self._stream.flush()
+        """Write one line. Raises InputError if the stream's disk is full."""
+        self._put(self._line(findings.to_json(self._labels)))
 
-
-class FileSink(Sink):
-    """A file that is there, under its name, only when it is complete.
-
-    Until then the lines stand in `FILE.part`; a run that finds such a file by the same model goes
-    on from it. Pictures that could not be read are tried again.
-    """
-
-    def __init__(self, path: Path, format: Format, model: str, labels: Iterable[str]):
-        self._path, self._format, self._columns = path, format, columns(labels)
-        self._part = path.with_name(path.name + ".part")
-        kept = self._kept(model)
-        self.done = frozenset(kept)
+    def _put(self, line: str) -> None:
         try:
-            self._stream = self._part.with_name(self._part.name + "~").open(
-                "w", encoding="utf-8", newline=""
-            )
+            self._stream.write(line)
+            self._stream.flush()
+        except BrokenPipeError:
+            raise
         except OSError as error:
-            raise InputError(f"{path} cannot be written ({error.strerror}).") from None
-        self._sink = StreamSink(format, labels, self._stream)
-        self._stream.writelines(kept.values())
-        self._stream.flush()
-        os.replace(self._stream.name, self._part)
+            # What is left in the stream's buffer would fail once more as Python ends.
+            with suppress(OSError):
+                os.dup2(os.open(os.devnull, os.O_WRONLY), self._stream.fileno())
+            raise InputError(f"The findings cannot be written ({error.strerror}).") from None
 
-    def _kept(self, model: str) -> dict[str, str]:
-        if not self._part.is_file():
-            return {}
-        text = self._part.read_text(encoding="utf-8")
-        lines = text[: text.rfind("\n") + 1].splitlines(keepends=True)
-        kept = {}
-        for line in lines:
-            row = self._parse(line)
-            if row and row.get("model") == model and row.get("status") in ("ok", "ungradable"):
-                kept[row["image"]] = line
-        return kept
 
-    def _parse(self, line: str) -> dict[str, Any] | None:
-        if self._format is Format.csv:
-            values = next(csv.reader([line]), [])
-            same = len(values) == len(self._columns)
-            return dict(zip(self._columns, values, strict=True)) if same else None
-        try:
-            row = json.loads(line)
-        except ValueError:
+def _standard_output() -> TextIO:
+    if isinstance(sys.stdout, io.TextIOWrapper):  # a file is UTF-8 wherever it is written
+        sys.stdout.reconfigure(encoding="utf-8", newline="")
+    return sys.stdout
+
+
+def open_stream(path: Path) -> TextIO | None:
+    """Open what is written to as it is and never replaced by a file: standard output, a pipe, a
+    device; None for what is to be a file. Raises InputError if it cannot be opened."""
+    if str(path) in ("-", "/dev/stdout"):
+        return _standard_output()
+    try:
+        mode = path.stat().st_mode
+        if stat.S_ISDIR(mode):
+            raise InputError(f"{path} is a folder; name a file.")
+        # A file that the shell has opened has its name there, too.
+        opened = any(path.is_relative_to(place) for place in ("/dev/fd", "/proc"))
+        if stat.S_ISREG(mode) and not opened:
             return None
-        return row if isinstance(row, dict) else None
-
-    def write(self, findings: Findings) -> None:
-        """Write one line."""
-        self._sink.write(findings)
-
-    def close(self, complete: bool) -> None:
-        """Give the file its name if it is complete."""
-        self._stream.close()
-        if complete:
-            os.replace(self._part, self._path)
+        return path.open("a", encoding="utf-8", newline="")
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise InputError(f"{path} cannot be written ({error.strerror}).") from None
 
 
 class TableSink(Sink):
@@ -157,29 +195,37 @@ class TableSink(Sink):
     def __init__(self, labels: LabelSet) -> None:
         self._labels = labels
         width = stdout.width if stdout.is_terminal else 100
-        self._name = max(12, min(48, width - 6 * len(labels) - 1))
+        self._name = max(12, min(48, width - 5 * len(labels) - 4))
         header = Text(f"{'image':<{self._name}}", style="bold")
         for condition in labels.conditions:
-            header.append(f"{condition.short:>6}")
+            header.append(f" {condition.short:<4}")
+        header.append(" gr")
         stdout.print(header)
 
     def write(self, findings: Findings) -> None:
         """Print one row; a positive label is marked with a star and stands out."""
-        row = Text(_fit(findings.image, self._name).ljust(self._name))
+        row = Text(_fit(printable(findings.image), self._name).ljust(self._name))
         if findings.status == "ok":
             for label in self._labels:
                 positive = label in findings.positive
-                value = f"{findings.probabilities[label]:.2f}{'*' if positive else ' '}"
-                row.append(f"{value:>6}", style=label_style(label, positive))
+                value = f"{findings.probabilities[label]:.2f}"
+                value = "1.0" if value == "1.00" else value.removeprefix("0")
+                value += "*" if positive else ""
+                row.append(f" {value:<4}", style=label_style(label, positive))
+            if findings.grade is not None:
+                grade = f"{findings.grade}{'*' if findings.referable else ''}"
+                row.append(f" {grade}", style="bold" if findings.referable else "")
         else:
             message = (findings.message or "").removeprefix(findings.image).strip()
-            row.append(f" {message}", style="yellow")
+            row.append(f" {printable(message)}", style="yellow")
         stdout.print(row, soft_wrap=True)
 
     def close(self, complete: bool) -> None:
         """Say what the star means."""
         if complete:
-            stdout.print("* at or above its threshold", style="dim")
+            stdout.print(
+                "* at or above its threshold; gr: ICDR grade of diabetic retinopathy", style="dim"
+            )
 
 
 def _fit(name: str, width: int) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 import sys
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
@@ -15,6 +16,11 @@ stdout = Console(highlight=False, soft_wrap=not sys.stdout.isatty())
 stderr = Console(stderr=True, highlight=False, soft_wrap=not sys.stderr.isatty())
 
 
+def draws(console: Console) -> bool:
+    """Whether the cursor can be moved: on a terminal that is more than a typewriter."""
+    return console.is_terminal and not console.is_dumb_terminal
+
+
 def label_style(label: str, positive: bool) -> str:
     """Return the style of a label's probability: what reached its threshold stands out."""
     if not positive:
@@ -22,12 +28,43 @@ def label_style(label: str, positive: bool) -> str:
     return "green" if label == "normal" else "bold red"
 
 
+class MinuteLines:
+    """Says in a line a minute how far something is, for a log that no bar can be drawn in."""
+
+    def __init__(self, name: str, total: int, clock: Callable[[], float] = time.monotonic):
+        self._name, self._total, self._clock = name, total, clock
+        self._began = self._said = clock()
+        self._done = 0
+        self._kept: int | None = None
+
+    def tick(self, count: int) -> None:
+        """Count so many as done. What the first call counts was done before."""
+        self._done += count
+        if self._kept is None:
+            self._kept = count
+        now = self._clock()
+        if now - self._said < 60:
+            return
+        self._said = now
+        rate = (self._done - self._kept) / (now - self._began)
+        left = (self._total - self._done) / max(rate, 1e-9) / 60
+        stderr.print(
+            f"{self._name}: {self._done} of {self._total}, {rate:.1f} a second, {left:.0f} min left"
+        )
+
+
 @contextmanager
-def counter(name: str, total: int, shown: bool = True) -> Iterator[Callable[[int], None]]:
+def counter(
+    name: str, total: int, shown: bool = True, minutely: bool = False
+) -> Iterator[Callable[[int], None]]:
     """Show how many of `total` are done, with the time left, where stderr is a terminal.
 
-    Nothing is shown for a handful, which is done before a bar could be read.
+    Nothing is shown for a handful, which is done before a bar could be read. minutely: whether a
+    line a minute is printed where stderr is no terminal.
     """
+    if shown and minutely and not stderr.is_terminal:
+        yield MinuteLines(name, total).tick
+        return
     bar = Progress(
         TextColumn(name),
         BarColumn(),

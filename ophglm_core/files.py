@@ -28,14 +28,19 @@ def read_text(path: Path) -> str:
 
 @contextmanager
 def atomic_write(path: Path) -> Iterator[Path]:
-    """Give a file to write, which takes the place of `path` when the block ends without an error.
+    """Give a file to write, which takes the place of `path` when the block ends without an error
+    and is removed when it does not.
 
     Raises OSError if it cannot.
     """
     partial = path.with_name(f".{path.name}.part")
     path.parent.mkdir(parents=True, exist_ok=True)
-    yield partial
-    os.replace(partial, path)
+    try:
+        yield partial
+        os.replace(partial, path)
+    except BaseException:
+        partial.unlink(missing_ok=True)
+        raise
 
 
 def write_text(path: Path, text: str) -> None:
@@ -76,3 +81,18 @@ def file_sha256(path: Path) -> str:
     """Return the SHA-256 of a file as hex."""
     with path.open("rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+class FileKeys:
+    """Names files so that two paths to one file get one key: relative or absolute, or through a
+    linked folder. A link to a file is a file of its own."""
+
+    def __init__(self) -> None:
+        self._folders: dict[str, str] = {}
+
+    def of(self, path: Path) -> str:
+        """Return a file's key: its absolute path, with links to folders resolved."""
+        folder, name = os.path.split(path)
+        if folder not in self._folders:
+            self._folders[folder] = os.path.realpath(folder or os.curdir)
+        return os.path.join(self._folders[folder], name)

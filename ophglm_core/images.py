@@ -2,26 +2,26 @@
 
 from __future__ import annotations
 
-import os
-import warnings
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image, ImageDraw, ImageFilter, ImageOps
 
+from .dicom import Tags
 from .errors import InputError
+from .picture_files import MOST_PIXELS, Photograph, open_file
 
-EXTENSIONS = frozenset({".jpg", ".jpeg", ".png", ".tif", ".tiff", ".bmp", ".webp"})
 #: What can be classified: a file, or a picture in memory (PIL, or uint8 [H, W, 3] or [H, W]).
 Picture = Path | Image.Image | np.ndarray
 
-# A photograph of 300 megapixels is no fundus camera's; past it Pillow's bomb check refuses.
-Image.MAX_IMAGE_PIXELS = 300_000_000
 #: Up to this brightness (0 to 255, brightest channel) a pixel belongs to the black surround.
 SURROUND = 18
 _PROBE = 256
+#: From this brightness on (0 to 255, darkest channel) a pixel is a page's white.
+_PAPER = 225
 
 
 @dataclass(frozen=True)
@@ -33,89 +33,56 @@ class Disc:
     right: float
     bottom: float
 
+    @property
+    def side(self) -> float:
+        """The side of the square around it."""
+        return max(self.right - self.left, self.bottom - self.top)
 
-def find_images(folder: Path) -> Iterator[Path]:
-    """Yield the pictures below `folder`, recursively and sorted.
 
-    Links to folders are followed, each folder once; hidden files and folders are passed over.
+@dataclass(frozen=True)
+class DiscCrop:
+    """The square around the retina's disc. pixels: uint8 [size, size, 3]. side: of that square in
+    the photograph's own pixels. tags: what the file says besides."""
+
+    pixels: np.ndarray
+    side: float
+    tags: Tags
+
+
+@contextmanager
+def opened_photograph(picture: Picture, min_side: int | None = None) -> Iterator[Photograph]:
+    """Give a picture for the block, and no longer, as RGB, upright by its EXIF orientation.
+
+    min_side: the smallest side in pixels that is needed. Raises InputError for a file that cannot
+    be read, and for an array that is not uint8 [H, W, 3] or [H, W].
     """
-    seen: set[str] = set()
-    for place, folders, files in os.walk(folder, followlinks=True):
-        real = os.path.realpath(place)
-        if real in seen:
-            folders.clear()
-            continue
-        seen.add(real)
-        folders[:] = sorted(name for name in folders if not name.startswith("."))
-        for name in sorted(files):
-            if not name.startswith(".") and Path(name).suffix.lower() in EXTENSIONS:
-                yield Path(place, name)
+    if isinstance(picture, Path):
+        with open_file(picture, min_side) as photograph:
+            yield photograph
+        return
+    if isinstance(picture, np.ndarray):
+        picture = _from_array(picture)
+    upright = ImageOps.exif_transpose(picture) or picture
+    yield Photograph(upright.convert("RGB"))
 
 
 def open_photograph(picture: Picture, min_side: int | None = None) -> Image.Image:
-    """Open a picture as RGB, upright by its EXIF orientation.
-
-    A picture in memory is converted. Raises InputError if an array is not uint8 [H, W, 3] or
-    [H, W].
-    """
-    if isinstance(picture, np.ndarray):
-        if picture.dtype != np.uint8 or picture.ndim not in (2, 3) or 0 in picture.shape:
-            raise InputError(
-                f"An array of {picture.dtype} {list(picture.shape)} is no photograph; give uint8 "
-                "[height, width, 3]."
-            )
-        if picture.ndim == 3 and picture.shape[2] not in (3, 4):
-            raise InputError(
-                f"An array of {list(picture.shape)} is no photograph; give [height, width, 3]."
-            )
-        picture = Image.fromarray(picture)
-    if isinstance(picture, Image.Image):
-        return (ImageOps.exif_transpose(picture) or picture).convert("RGB")
-    return _open_file(picture, min_side)
+    """Return a picture as RGB, upright. Raises as `opened_photograph` does."""
+    with opened_photograph(picture, min_side) as photograph:
+        return photograph.image.copy()
 
 
-def _open_file(path: Path, min_side: int | None) -> Image.Image:
-    """Open a file as RGB, upright.
-
-    min_side: the smallest side in pixels that is needed; a JPEG is then decoded at a reduced
-    scale where that suffices, which makes a 12-megapixel photograph several times faster.
-
-    Raises InputError, with one sentence, for a file that is missing, no picture, or broken.
-    """
-    try:
-        # Pillow warns of damaged EXIF and TIFF tags; the picture itself decides what we say.
-        with warnings.catch_warnings(), Image.open(path) as opened:
-            warnings.simplefilter("ignore")
-            if min_side is not None and opened.format == "JPEG":
-                opened.draft("RGB", (min_side, min_side))
-            opened.load()
-            wide = opened.mode.startswith("I") or opened.mode == "F"
-            image = _to_eight_bits(opened) if wide else opened
-            upright = ImageOps.exif_transpose(image) or image
-            return upright.convert("RGB")
-    except FileNotFoundError:
-        raise InputError(f"No such file: {path}.") from None
-    except IsADirectoryError:
-        raise InputError(f"{path} is a folder; name one photograph.") from None
-    except PermissionError:
-        raise InputError(f"{path} cannot be read; check its permissions.") from None
-    except UnidentifiedImageError:
+def _from_array(values: np.ndarray) -> Image.Image:
+    if values.dtype != np.uint8 or values.ndim not in (2, 3) or 0 in values.shape:
         raise InputError(
-            f"{path} is not a picture that can be read (JPEG, PNG, TIFF, BMP or WebP)."
-        ) from None
-    except Image.DecompressionBombError:
-        raise InputError(f"{path} is larger than 300 megapixels; export it smaller.") from None
-    except (OSError, SyntaxError, ValueError) as error:
+            f"An array of {values.dtype} {list(values.shape)} is no photograph; give uint8 "
+            "[height, width, 3]."
+        )
+    if values.ndim == 3 and values.shape[2] not in (3, 4):
         raise InputError(
-            f"{path} is a broken picture ({str(error).rstrip('.')}); export it again."
-        ) from None
-
-
-def _to_eight_bits(image: Image.Image) -> Image.Image:
-    values = np.asarray(image, dtype=np.float32)
-    top = float(values.max(initial=0.0))
-    # 16-bit files of 12-bit cameras fill only part of the range.
-    return Image.fromarray((values * (255.0 / max(top, 1.0))).clip(0, 255).astype(np.uint8))
+            f"An array of {list(values.shape)} is no photograph; give [height, width, 3]."
+        )
+    return Image.fromarray(values)
 
 
 def find_disc(image: Image.Image) -> Disc:
@@ -124,34 +91,99 @@ def find_disc(image: Image.Image) -> Disc:
     A picture without a surround, or one that is all dark, gives the whole frame.
     """
     width, height = image.size
-    scale = min(1.0, _PROBE / max(width, height))
-    small = image.resize(
-        (max(1, round(width * scale)), max(1, round(height * scale))), Image.Resampling.BOX
-    )
-    bright = np.asarray(small).max(axis=2) > SURROUND
+    small = _probe(image)
+    found = _filled_box(small.max(axis=2) > SURROUND)
+    if found is None:
+        return Disc(0, 0, width, height)
+    left, top, right, bottom = found
+    x, y = width / small.shape[1], height / small.shape[0]
+    return Disc(left * x, top * y, right * x, bottom * y)
+
+
+def _probe(image: Image.Image) -> np.ndarray:
+    """Return a picture made small, uint8 [h, w, 3]."""
+    scale = min(1.0, _PROBE / max(image.size))
+    width, height = (max(1, round(side * scale)) for side in image.size)
+    return np.asarray(image.resize((width, height), Image.Resampling.BOX))
+
+
+def _filled_box(mask: np.ndarray) -> tuple[int, int, int, int] | None:
+    """Return the box around what a mask [h, w] has: left, top, right, bottom, the latter two past
+    its end; None if that is next to nothing."""
     # A time stamp or a speck in the surround fills few pixels of its row; the disc fills many.
-    across, down = bright.sum(axis=0), bright.sum(axis=1)
+    across, down = mask.sum(axis=0), mask.sum(axis=1)
     columns = np.flatnonzero(across > 0.06 * across.max())
     rows = np.flatnonzero(down > 0.06 * down.max())
-    if columns.size < 0.2 * small.width or rows.size < 0.2 * small.height:
-        return Disc(0, 0, width, height)
-    x, y = width / small.width, height / small.height
-    return Disc(columns[0] * x, rows[0] * y, (columns[-1] + 1) * x, (rows[-1] + 1) * y)
+    if columns.size < 0.2 * mask.shape[1] or rows.size < 0.2 * mask.shape[0]:
+        return None
+    return int(columns[0]), int(rows[0]), int(columns[-1]) + 1, int(rows[-1]) + 1
+
+
+def _without_page(image: Image.Image) -> Image.Image:
+    """Blacken the white page that a photograph lies on; without one, return the same picture."""
+    paper = _probe(image).min(axis=2) > _PAPER
+    edge = np.concatenate([paper[0], paper[-1], paper[1:-1, 0], paper[1:-1, -1]])
+    # Photographs end in black or in retina; haze does not whiten nine tenths of all four edges.
+    if edge.mean() < 0.9 or _filled_box(~paper) is None:
+        return image
+    # What is white within the photograph is no page: only what joins the margin is.
+    white = np.pad(np.where(paper, 255, 0).astype(np.uint8), 1, constant_values=255)
+    margin = Image.fromarray(white).copy()  # which can be painted on
+    ImageDraw.floodfill(margin, (0, 0), 128)
+    page = margin.point(lambda value: 255 * (value == 128))
+    # Its last pixels mix page and photograph.
+    page = page.filter(ImageFilter.MaxFilter(3)).crop((1, 1, margin.width - 1, margin.height - 1))
+    image = image.copy()
+    image.paste((0, 0, 0), mask=page.resize(image.size))
+    return image
+
+
+def _square(disc: Disc) -> tuple[int, int, int, int]:
+    x, y = (disc.left + disc.right) / 2, (disc.top + disc.bottom) / 2
+    left, top = round(x - disc.side / 2), round(y - disc.side / 2)
+    return left, top, left + round(disc.side), top + round(disc.side)
+
+
+def disc_square(image: Image.Image) -> tuple[int, int, int, int]:
+    """Return the square around the retina's disc in pixels: left, top, right, bottom.
+
+    It reaches beyond the picture where the camera cut the disc off.
+    """
+    return _square(find_disc(_without_page(image)))
 
 
 def crop_disc(image: Image.Image, size: int) -> Image.Image:
     """Return the square around the retina's disc as an RGB picture of `size` x `size` pixels.
 
-    The disc keeps its shape: what the camera cut off is filled with black.
+    The disc keeps its shape: what the camera cut off is filled with black, and a white page around
+    the photograph becomes black.
     """
+    return _crop(image, size)[0]
+
+
+def _crop(image: Image.Image, size: int) -> tuple[Image.Image, float]:
+    """Return `crop_disc`'s picture and the side of its square in the image's pixels."""
+    image = _without_page(image)
     disc = find_disc(image)
-    side = max(disc.right - disc.left, disc.bottom - disc.top)
-    x, y = (disc.left + disc.right) / 2, (disc.top + disc.bottom) / 2
-    left, top = round(x - side / 2), round(y - side / 2)
-    box = (left, top, left + round(side), top + round(side))
-    return image.crop(box).resize((size, size), Image.Resampling.BICUBIC, reducing_gap=3.0)
+    if disc.side**2 > MOST_PIXELS:
+        # The square of a long strip has many times its pixels, which do not fit into memory.
+        scale = 4 * size / disc.side
+        smaller = image.resize(
+            (max(1, round(image.width * scale)), max(1, round(image.height * scale))),
+            Image.Resampling.BOX,
+        )
+        return crop_disc(smaller, size), disc.side
+    square = image.crop(_square(disc))
+    return square.resize((size, size), Image.Resampling.BICUBIC, reducing_gap=3.0), disc.side
+
+
+def load_disc(picture: Picture, size: int) -> DiscCrop:
+    """Open a picture and return its disc crop of `size` x `size` pixels. Raises InputError."""
+    with opened_photograph(picture, min_side=2 * size) as photograph:
+        crop, side = _crop(photograph.image, size)
+        return DiscCrop(np.asarray(crop), side * photograph.reduction, photograph.tags)
 
 
 def load_crop(picture: Picture, size: int) -> np.ndarray:
     """Open a picture and return its disc crop, uint8 [size, size, 3]. Raises InputError."""
-    return np.asarray(crop_disc(open_photograph(picture, min_side=2 * size), size))
+    return load_disc(picture, size).pixels

@@ -10,10 +10,10 @@ from ophglm_core.errors import InputError
 from ophglm_core.images import (
     crop_disc,
     find_disc,
-    find_images,
     load_crop,
     open_photograph,
 )
+from ophglm_core.inputs import find_images
 
 from ..conftest import draw_fundus
 

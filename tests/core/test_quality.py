@@ -9,7 +9,7 @@ from ophglm_core.classifier import Classifier
 from ophglm_core.conditions import default_labels
 from ophglm_core.data.records import read_records
 from ophglm_core.data.splits import Split
-from ophglm_core.images import find_images
+from ophglm_core.inputs import find_images
 from ophglm_core.model_folder import ModelFolder
 from ophglm_core.quality import measure
 
