@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
-
-if TYPE_CHECKING:
-    from ophglm_core.chat.conversation import Chat
 
 
 def chat(
@@ -19,12 +15,21 @@ def chat(
         typer.Option(
             "--image",
             "-i",
-            help="A fundus photograph; twice for both eyes. 'sample' opens scikit-image's. Without "
-            "one, questions are answered in general.",
+            help="A fundus photograph; twice for both eyes, or a folder that holds them. 'sample' "
+            "opens scikit-image's. Without one, questions are answered in general.",
         ),
     ] = None,
     prompt: Annotated[
-        str | None, typer.Option("--prompt", "-p", help="Ask this once and leave.")
+        list[str] | None,
+        typer.Option(
+            "--prompt",
+            "-p",
+            help="Ask this and leave; given again, it is the next turn of the conversation.",
+        ),
+    ] = None,
+    prompts: Annotated[
+        Path | None,
+        typer.Option(help="Ask what stands in this file, a question a line, and leave."),
     ] = None,
     model: Annotated[
         str | None, typer.Option(help="A model folder, or the name of a bundled one.")
@@ -40,59 +45,82 @@ def chat(
         ),
     ] = "both",
     as_json: Annotated[
-        bool, typer.Option("--json", help="With a prompt: findings and answer as one JSON object.")
+        bool, typer.Option("--json", help="With prompts: one JSON object a turn.")
+    ] = False,
+    transcript: Annotated[
+        Path | None,
+        typer.Option(
+            help="Write findings and conversation to this file after each turn, as .md, .html or "
+            ".json."
+        ),
+    ] = None,
+    lang: Annotated[
+        str,
+        typer.Option(
+            help="The language of findings, notices, reports and letters: en, zh, or auto (by the "
+            "question, before one by the locale)."
+        ),
+    ] = "auto",
+    history: Annotated[
+        bool,
+        typer.Option(
+            "--history",
+            help="Keep what is typed for later conversations, in a file that only you can read. "
+            "It may name a patient.",
+        ),
+    ] = False,
+    no_preview: Annotated[
+        bool,
+        typer.Option(
+            "--no-preview",
+            help="At a terminal, do not draw the photograph before the conversation.",
+        ),
     ] = False,
 ) -> None:
     """Show what a fundus photograph gives and talk about it, in English or Chinese.
 
-    A prompt can also come on standard input. Everything is computed on this machine and nothing
-    of the conversation is kept.
+    Prompts can also come on standard input, which is one question. Everything is computed on this
+    machine, and nothing of the conversation is kept unless you ask for it.
     """
     import ophglm_core as ophglm
+    from ophglm_core.chat.report import report_format
 
-    from .chat_output import show_answer, show_findings, show_notice
-    from .repl import run
+    from .chat_output import show_findings
+    from .heatmap_output import show_photographs
+    from .new_files import new_file
+    from .phrases import LANGUAGES
+    from .script import answer_all, read_questions
+    from .sitting import Sitting
     from .terminal import stderr
 
-    if prompt is None and not sys.stdin.isatty():
-        prompt = sys.stdin.read()
-    if prompt is not None and not prompt.strip():
+    if lang not in LANGUAGES:
+        raise ophglm.UsageError(f"'{lang}' is no language here; use {', '.join(LANGUAGES)}.")
+    questions = [question.strip() for question in prompt or []]
+    if prompts is not None:
+        questions += read_questions(prompts)
+    if not questions and not sys.stdin.isatty():
+        questions = [sys.stdin.read().strip()]
+    if not all(questions):
         raise typer.BadParameter("the prompt is empty; ask a question", param_hint="--prompt")
-    if as_json and prompt is None:
+    if as_json and not questions:
         raise typer.BadParameter("--json needs a prompt")
+    if transcript is not None:
+        report_format(new_file(transcript))
     assistant = ophglm.load(
         model,
         llm=llm,
         evidence=evidence,
         remark=lambda sentence: stderr.print(sentence, style="dim", markup=False),
     )
-    conversation = assistant.chat(*(image or []))
+    sitting = Sitting(assistant, assistant.chat(*(image or [])), lang, transcript, not no_preview)
+    sitting.asked = questions[0] if questions else ""
+    sitting.keep()
+    if not questions:
+        show_photographs(sitting)
     if image and not as_json and evidence != "fusion":
-        show_findings(conversation)
-    if prompt is None:
-        run(conversation, assistant)
-    elif as_json:
-        typer.echo(_as_json(conversation, prompt))
-    else:
-        try:
-            show_answer(conversation, prompt.strip())
-        finally:  # also beneath what had been said before an error
-            show_notice(prompt)
+        show_findings(sitting)
+    if questions:
+        raise typer.Exit(answer_all(sitting, questions, as_json))
+    from .repl import run
 
-
-def _as_json(conversation: Chat, prompt: str) -> str:
-    from ophglm_core.findings import NOTICE
-
-    parts = list(conversation.ask(prompt.strip()))
-    return json.dumps(
-        {
-            "findings": [f.to_json(conversation.labels) for f in conversation.findings],
-            "prompt": prompt.strip(),
-            "answer": " ".join(part.text for part in parts),
-            "parts": [
-                {"kind": part.kind, "text": part.text, "source": part.source} for part in parts
-            ],
-            "notice": NOTICE,
-        },
-        ensure_ascii=False,
-    )
+    run(sitting, history)

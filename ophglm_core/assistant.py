@@ -9,15 +9,18 @@ from pathlib import Path
 
 from .assets import resolve_llm
 from .chat.conversation import Chat
-from .classifier import Classifier, collect
+from .chat.saved import read_saved
+from .classifier import Classifier
 from .conditions import LabelSet
 from .errors import InputError, UsageError
 from .files import file_sha256
 from .findings import Findings
 from .images import Picture
+from .inputs import collect, find_images
 from .knowledge.retrieval import Library
 from .model_folder import ADAPTER_GGUF, ModelFolder, open_model
 from .runtime.llama import LazyLlamaSession, LlamaSession
+from .runtime.profile import EMBEDDED
 from .runtime.sentence import SentenceEncoder
 from .runtime.vqa import VqaRuntime
 
@@ -92,16 +95,16 @@ class Assistant:
 
         Example: `for finding in assistant.classify(["a.jpg", "photographs/"]): ...`
         """
-        pictures, unusable = collect(_several(images))
-        yield from unusable
-        yield from self.classifier.classify(pictures, keep_outputs)
+        inputs = collect(_several(images))
+        yield from inputs.unusable
+        yield from self.classifier.classify(inputs.pictures, keep_outputs, fine=keep_outputs)
 
     def chat(self, *images: Picture | str) -> Chat:
         """Return a conversation about one photograph, or two: one of each eye.
 
-        Without a photograph, questions are answered in general. Raises InputError if one cannot be
-        read or is a folder, UsageError if there are more than two or the language model cannot be
-        loaded.
+        images: also a folder that holds one or both. Without a photograph, questions are answered
+        in general. Raises InputError if one cannot be read, UsageError if there are more than two
+        or the language model cannot be loaded.
         """
         gguf, reader, adapter = self._language_model()
         # The library loads beside the encoder: most of the wait is reading files.
@@ -109,36 +112,68 @@ class Assistant:
             loading = pool.submit(lambda: self._library)
             findings = self.look(*images) if images else []
             library = loading.result()
-        # One that a user names is loaded at once, so that an error is not met in mid-conversation.
-        session: LlamaSession | LazyLlamaSession = (
-            LazyLlamaSession(gguf, adapter=adapter)
-            if self._llm is None
-            else LlamaSession(gguf, adapter=adapter)
-        )
+        profile = EMBEDDED
+        session: LlamaSession | LazyLlamaSession = LazyLlamaSession(gguf, adapter=adapter)
+        if self._llm is not None:
+            # One that a user names is loaded at once: an error is not met in mid-conversation, and
+            # what it can do is known.
+            session = LlamaSession(gguf, adapter=adapter)
+            profile = session.profile
         trained = self.model.manifest.adapter
+        calibrations = self.model.manifest.calibrations()
         return Chat(
             findings,
             self.labels,
             session,
             library=library,
-            small=self._llm is None,
+            profile=profile,
             reader=reader,
             use_findings=self.evidence != "fusion",
             use_soft_tokens=adapter is not None and trained is not None and trained.soft_tokens,
+            thresholds={label: calibrations[label].threshold for label in self.labels},
+            about={
+                "model": self.model.identity,
+                "encoder": f"{self.model.manifest.encoder.architecture} (onnxruntime)",
+                "language_model": gguf.stem,
+                "adapter": adapter.name if adapter is not None else "",
+                "reader": "fusion" if reader is not None else "",
+                "runtime": "llama.cpp",
+            },
         )
+
+    def resume(self, conversation: Chat, path: Path) -> None:
+        """Go on with what `chat.saved.save` wrote, its photographs being read again.
+
+        Raises as `look` does, and InputError if the file cannot be used; the conversation is then
+        as it was.
+        """
+        saved = read_saved(path, self.labels)
+        findings = self.look(*saved.images) if saved.images else []
+        conversation.look_at(saved.with_eyes(findings))
+        conversation.resume(saved.exchanges)
+        if saved.model != self.model.identity:
+            self._remark(
+                f"The conversation was had with {saved.model}; its photographs have now been read "
+                f"by {self.model.identity}."
+            )
 
     def look(self, *images: Picture | str) -> list[Findings]:
         """Return the findings of the photographs of one conversation, with all outputs.
 
         Raises as `chat` does.
         """
-        if not 1 <= len(images) <= 2:
+        if not images:
             raise UsageError("A conversation is about one photograph or two, one of each eye.")
-        for image in images:
-            if isinstance(image, str | Path) and Path(image).is_dir():
-                raise InputError(
-                    f"{image} is a folder; name one photograph, or use ophglm classify."
+        folders = [i for i in images if isinstance(i, str | Path) and Path(i).is_dir()]
+        inside = {str(folder): len(list(find_images(Path(folder)))) for folder in folders}
+        for folder, count in inside.items():
+            if count > 2:
+                raise UsageError(
+                    f"{folder} holds {count} photographs, and a conversation is about two at most, "
+                    "of one patient; name them, or use ophglm classify."
                 )
+        if len(images) - len(folders) + sum(inside.values()) > 2:
+            raise UsageError("A conversation is about one photograph or two, one of each eye.")
         findings = list(self.classify(images, keep_outputs=True))
         for finding in findings:
             if finding.status == "error":

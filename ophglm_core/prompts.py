@@ -31,6 +31,21 @@ def prompt_with_facts(question: str, facts: Iterable[str], language: str = "en")
     return f"{question}\nFacts: {' '.join(facts)}\nExplain this in two short plain sentences."
 
 
+def prompt_with_passages(question: str, passages: Iterable[str], language: str = "en") -> str:
+    """Return a question with numbered passages, for a model that can write an answer from them."""
+    listed = "\n".join(f"[{number}] {passage}" for number, passage in enumerate(passages, 1))
+    if language == "zh":
+        return (
+            f"资料：\n{listed}\n问题：{question}\n只根据以上资料用两到五句话回答，"
+            "每句末尾用方括号注明资料编号；资料没有说到的，就说没有。"
+        )
+    return (
+        f"Passages:\n{listed}\nQuestion: {question}\nAnswer from these passages alone, in two to "
+        "five sentences, the direct answer first. After each sentence put the passage's number in "
+        "brackets. If they do not answer the question, say so."
+    )
+
+
 def vqa_messages(
     question: str, language: str = "en", system: str | None = None
 ) -> list[dict[str, str]]:

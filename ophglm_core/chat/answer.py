@@ -17,7 +17,7 @@ from ..knowledge import Statement
 from ..knowledge.library import Entry, subjects
 from ..knowledge.retrieval import Match
 from ..safety.red_flags import assess
-from ..wording import describe, joined, percent, word_count
+from ..wording import describe, eye_name, joined, percent, word_count
 from .question import Question
 
 KINDS = (
@@ -26,6 +26,7 @@ KINDS = (
     "visual_answer",
     "knowledge",
     "explanation",
+    "source",
     "recommendation",
     "document",
 )
@@ -35,7 +36,7 @@ KINDS = (
 _CONFIDENT = {"en": 0.37, "zh": 0.29}
 _MARGIN, _MOST_ENTRIES, _MOST_WORDS = 0.35, 3, 120
 
-_NO_DOSE = (
+NO_DOSE = (
     "It gives no doses: how much of a drug this patient takes, and how often, is decided by the "
     "prescribing doctor; ask them or a pharmacist.",
     "本程序不提供剂量：用多少、用几次须由开药医生决定，请询问医生或药师。",
@@ -62,7 +63,8 @@ class AnswerPart:
 
     kind: one of KINDS. 'finding' is what the photograph gave; 'visual_answer' what the language
     model read off it through the fusion module; 'knowledge' holds in general, with its source;
-    'explanation' is the language model's; 'recommendation' says what to do next, with its source;
+    'explanation' is the language model's; 'source' is what a number in brackets in it stands for;
+    'recommendation' says what to do next, with its source;
     'document' is a letter or a summary.
     """
 
@@ -101,22 +103,21 @@ def found_in(findings: Sequence[Findings]) -> list[str]:
 def describe_all(findings: Sequence[Findings], labels: LabelSet, language: str) -> list[str]:
     """Return a sentence or two for each photograph."""
     return [
-        describe(finding, labels, language, _photograph_name(findings, index, language))
+        describe(finding, labels, language, photograph_name(findings, index, language))
         for index, finding in enumerate(findings)
     ]
 
 
-def _photograph_name(findings: Sequence[Findings], index: int, language: str) -> str | None:
+def photograph_name(findings: Sequence[Findings], index: int, language: str) -> str | None:
+    """Return what one of two photographs is called in a text; None where there is one."""
     if len(findings) == 1:
         return None
     zh = language == "zh"
     number = f"第{index + 1}张照片" if zh else f"photograph {index + 1}"
-    laterality = findings[index].laterality
-    if laterality is None:
+    eye = eye_name(findings[index], language)
+    if not eye:
         return number
-    if zh:
-        return f"{number}（据文件名为{'左眼' if laterality == 'left' else '右眼'}）"
-    return f"{number} ({laterality} eye by its file name)"
+    return f"{number}（{eye}）" if zh else f"{number} ({eye})"
 
 
 def compose(
@@ -155,7 +156,7 @@ def compose(
         parts = [AnswerPart("finding", s) for s in describe_all(findings, labels, language)]
         known = _about_reading(question.about_reading, findings, labels, language)
     elif question.asks_dose:
-        known = [AnswerPart("knowledge", _NO_DOSE[language == "zh"])]
+        known = [AnswerPart("knowledge", NO_DOSE[language == "zh"])]
     else:
         chosen = choose(matches, question)
         fact = knowledge_base.on(chosen[0].subject, chosen[0].topic) if chosen else None

@@ -3,26 +3,36 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+import time
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from contextlib import closing
+from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 import numpy as np
 
-from ..conditions import NORMAL, LabelSet
+from ..conditions import NORMAL, LabelSet, named_conditions
 from ..errors import UsageError
 from ..findings import Findings
 from ..knowledge import meaning
-from ..knowledge.library import GENERAL_SUBJECTS
+from ..knowledge.library import GENERAL_SUBJECTS, Entry
 from ..knowledge.retrieval import Library
-from ..prompts import IMAGE_PLACEHOLDER, prompt_with_facts, system_prompt
+from ..prompts import (
+    IMAGE_PLACEHOLDER,
+    prompt_with_facts,
+    prompt_with_passages,
+    system_prompt,
+)
+from ..runtime.profile import EMBEDDED, ModelProfile
 from ..safety.guard import Guard
 from .answer import Answer, AnswerPart, compose, describe_all, found_in
+from .exchange import Exchange
+from .own_words import checked_sentences
 from .question import Question, parse_question
-from .tasks import Turn, do_task, task_in
+from .tasks import do_task, task_in
 from .visual_answer import PhotographReader, VisualAnswers
 
-_ANSWER_TOKENS = 160
+_ANSWER_TOKENS, _OWN_ANSWER_TOKENS = 160, 400
 _SENTENCES = 4
 #: Entries asked of the library: some to answer with, and some for "tell me more".
 _MATCHES = 6
@@ -48,19 +58,31 @@ class LanguageModel(Protocol):
     def generate(self, limit: int) -> Iterator[str]: ...
 
 
+@dataclass(frozen=True)
+class _State:
+    """What a turn of a conversation starts from. messages: without the system's."""
+
+    messages: tuple[dict[str, str], ...]
+    subject: tuple[str, ...]
+    advised: bool
+
+
 @dataclass
 class Chat:
     """A conversation about `findings`, with a language model that keeps its context.
 
     findings: of one photograph or two, or none: then questions are answered in general. labels: of
-    the model that gave the findings. library: what questions are answered from. small: whether the
-    language model is the small embedded one. It knows no Chinese, and puts only those statements in
-    other words that it was trained on; each of its sentences must rest on what it was given.
+    the model that gave the findings. library: what questions are answered from. profile: of the
+    language model. A capable one answers from the library's passages in its own words, each
+    sentence checked and cited. A small one puts only those statements in other words that the
+    embedded one was trained on; each of its sentences must rest on what it was given.
     reader: reads the photographs through the fusion module; None where there is none or it is not
     wanted.
     use_findings: whether the findings are part of the answers; if not, an answer is what the reader
     says. use_soft_tokens: whether the language model was taught to explain with the photographs'
-    soft tokens before it.
+    soft tokens before it. thresholds: per label, the probability from which it is positive. about:
+    what answers come from, by part: 'model', 'language_model' and so on. on_step: is told what is
+    being done while nothing can be shown yet: 'search', 'look' or 'word'.
 
     Example:
         chat = assistant.chat("left.jpg", "right.jpg")
@@ -71,15 +93,23 @@ class Chat:
     findings: Sequence[Findings]
     labels: LabelSet
     model: LanguageModel
-    small: bool = True
+    profile: ModelProfile = EMBEDDED
     reader: PhotographReader | None = None
     use_findings: bool = True
     use_soft_tokens: bool = False
     library: Library = field(default_factory=Library)
-    _messages: list[dict[str, str]] = field(default_factory=list)
-    _turns: list[Turn] = field(default_factory=list)
-    _subject: list[str] = field(default_factory=list)
-    _advised: bool = False
+    thresholds: Mapping[str, float] = field(default_factory=dict)
+    about: Mapping[str, str] = field(default_factory=dict)
+    on_step: Callable[[str], None] = lambda step: None
+    #: The turns so far, also those that were stopped.
+    exchanges: list[Exchange] = field(default_factory=list, init=False)
+    #: Tokens a second that the language model wrote last; None before it has written.
+    speed: float | None = field(default=None, init=False)
+    _messages: list[dict[str, str]] = field(default_factory=list, init=False)
+    _subject: list[str] = field(default_factory=list, init=False)
+    _advised: bool = field(default=False, init=False)
+    #: What each of the exchanges started from.
+    _before: list[_State] = field(default_factory=list, init=False)
 
     def __post_init__(self) -> None:
         self.look_at(self.findings)
@@ -88,7 +118,6 @@ class Chat:
         """Start over with other photographs."""
         self.findings = findings
         self._system = system_prompt(describe_all(findings, self.labels, "en"))
-        self._messages = [{"role": "system", "content": self._system}]
         self.clear()
 
     @property
@@ -98,20 +127,73 @@ class Chat:
 
     def clear(self) -> None:
         """Forget the conversation; the findings stay."""
-        del self._messages[1:]
-        self._turns, self._subject, self._advised = [], [], False
-        self.model.truncate(0)
+        self.exchanges, self._before = [], []
+        self._restore(_State((), (), False))
 
-    def ask(self, text: str) -> Iterator[AnswerPart]:
+    def undo(self) -> Exchange | None:
+        """Forget the last turn and return it; None if there is none."""
+        if not self.exchanges:
+            return None
+        self._restore(self._before.pop())
+        return self.exchanges.pop()
+
+    def resume(self, exchanges: Sequence[Exchange]) -> None:
+        """Go on from turns that were saved, as if they had just been had about these findings."""
+        self.clear()
+        for exchange in exchanges:
+            self._begin(exchange)
+            self._remember(exchange.text, exchange.parts)
+            self._advised |= any(part.kind == "recommendation" for part in exchange.parts)
+            self._subject = self._subject_of(exchange.question, exchange.entries)
+
+    def name_eye(self, index: int, eye: str) -> None:
+        """Take a photograph for that of an eye, 'left' or 'right'; the conversation goes on."""
+        named = replace(self.findings[index], laterality=eye, eye_given=True)
+        self.findings = [named if i == index else f for i, f in enumerate(self.findings)]
+        self._system = system_prompt(describe_all(self.findings, self.labels, "en"))
+        self._restore(self._state())
+
+    def _begin(self, exchange: Exchange) -> None:
+        self._before.append(self._state())
+        self.exchanges.append(exchange)
+
+    def _state(self) -> _State:
+        return _State(tuple(self._messages[1:]), tuple(self._subject), self._advised)
+
+    def _restore(self, state: _State) -> None:
+        self._messages = [{"role": "system", "content": self._system}, *state.messages]
+        self._subject, self._advised = list(state.subject), state.advised
+        self.model.truncate(0)  # what is shared is not computed again all the same
+
+    def ask(self, text: str) -> Generator[AnswerPart]:
         """Answer a question; the parts come as they are ready, sentence by sentence.
 
-        Raises UsageError if the question is too long for the language model.
+        Closing the generator stops the answer; what was shown of it is kept. Raises UsageError if
+        the question is too long for the language model.
         """
         # What is typed can neither stand for a photograph nor make a turn.
         question = parse_question(text.replace(IMAGE_PLACEHOLDER, "image"), self.labels)
-        task = task_in(question.text)
+        exchange = Exchange(question, task_in(question.text))
+        self._begin(exchange)
+        began = time.perf_counter()
+        try:
+            # Closed at once when the answer is stopped, so that the next turn finds it settled.
+            with closing(self._answer(exchange)) as parts:
+                for part in parts:
+                    exchange.first_part = exchange.first_part or time.perf_counter() - began
+                    exchange.parts.append(part)
+                    yield part
+            exchange.complete = True
+        finally:
+            exchange.seconds = time.perf_counter() - began
+            if not exchange.parts and self.exchanges[-1] is exchange:
+                self.undo()
+
+    def _answer(self, exchange: Exchange) -> Generator[AnswerPart]:
+        question, task = exchange.question, exchange.task
         matches = []
         if task is None and question.vqa_kind is None and question.about_reading is None:
+            self.on_step("search")
             context = self._subject or self.found or ([NORMAL] if self.findings else [])
             matches = self.library.search(question.text, question.language, context, _MATCHES)
         answer = compose(question, self.findings, self.labels, matches, not self._advised)
@@ -119,38 +201,48 @@ class Chat:
             yield answer.red_flag
             if not answer.knowledge:
                 return
-        room = self.model.context - _ANSWER_TOKENS
+        room = self.model.context - self._reserve
         # A token is a character or more, so a short question need not be counted.
         if len(question.text) > room and self.model.count(question.text) > room:
             raise UsageError("The question is too long; ask a shorter one.")
         if task is not None:
-            parts = do_task(task, question.text, self.findings, self.labels, self._turns)
-            yield from parts
-            self._turns.append(Turn(question.text, tuple(parts)))
+            earlier = self.exchanges[:-1]
+            parts = do_task(task, question.text, self.findings, self.labels, earlier)
             self._remember(question.text, parts)
+            yield from parts
             return
         visual = None
         if self.reader is not None and self.findings:
             visual = VisualAnswers(self.reader, self.findings, self.found)
+            if question.vqa_kind is not None:
+                self.on_step("look")
         if visual and not self.use_findings:
             yield AnswerPart("visual_answer", visual.alone(question))
             return
+        # Known from here on, also where the answer is stopped.
+        exchange.entries = answer.entries
+        exchange.further = tuple(m.entry for m in matches if m.entry not in answer.entries)
+        self._subject = self._subject_of(question, answer.entries)
         yield from answer.findings
         reading = visual.beside_findings(question) if visual else None
         if reading is not None:
             yield AnswerPart("visual_answer", reading)
-        yield from answer.knowledge
-        if self._explains(question, answer):
-            yield from self._explain(question, answer, visual)
+        speaks = self.profile.speaks(question.language)
+        if self.profile.capable and speaks and answer.entries:
+            yield from self._answer_from_passages(question, answer)
         else:
-            self._remember(question.text, (*answer.findings, *answer.knowledge))
+            yield from answer.knowledge
+            if speaks and self._explains(answer):
+                yield from self._explain(question, answer, visual)
+            else:
+                self._remember(question.text, (*answer.findings, *answer.knowledge))
         yield from answer.recommendation
         self._advised = self._advised or bool(answer.recommendation)
-        further = tuple(m.entry for m in matches if m.entry not in answer.entries)
-        self._subject = self._subject_of(question, answer)
-        self._turns.append(
-            Turn(question.text, (*answer.findings, *answer.knowledge), answer.entries, further)
-        )
+
+    @property
+    def _reserve(self) -> int:
+        """Tokens of the context that are kept for an answer."""
+        return _OWN_ANSWER_TOKENS if self.profile.capable else _ANSWER_TOKENS
 
     def _remember(self, question: str, said: Sequence[AnswerPart]) -> None:
         """Keep a turn in which the language model had no part, for its next one."""
@@ -160,17 +252,51 @@ class Chat:
         ]
         self.model.truncate(0)  # what is shared is not computed again all the same
 
-    def _explains(self, question: Question, answer: Answer) -> bool:
+    def _explains(self, answer: Answer) -> bool:
         """Whether the language model has something to add to what is said already."""
-        if self.small:
-            # It was taught to say these statements in other words; all else of it would be dropped.
-            return question.language == "en" and bool(answer.entries and answer.facts)
-        return bool(answer.entries or answer.facts)
+        # The small one was taught to say these statements in other words; all else of it would be
+        # dropped. A capable one answers itself where there are entries.
+        return bool(answer.entries and answer.facts)
 
-    def _subject_of(self, question: Question, answer: Answer) -> list[str]:
+    def _answer_from_passages(self, question: Question, answer: Answer) -> Iterator[AnswerPart]:
+        """Let a capable model answer from the entries, and say what each of its numbers is."""
+        language = question.language
+        passages = [entry.text(language) for entry in answer.entries]
+        self._open_turn(prompt_with_passages(question.text, passages, language), None)
+        start = len(self.model.tokens)
+        found, asked = frozenset(self.found), frozenset((*question.conditions, *question.beyond))
+        grounds = " ".join([self._system, *passages])
+        # Passages may speak of other diseases, and so may what is made of them.
+        asked |= frozenset(named_conditions(" ".join(passages)))
+        guard = Guard(found, asked, grounds, own_figures=True)
+        shown: list[str] = []
+        cited: set[int] = set()
+        try:
+            pieces = self.model.generate(_OWN_ANSWER_TOKENS)
+            for sentence, numbers in checked_sentences(pieces, passages, guard, language):
+                shown.append(sentence)
+                cited |= set(numbers)
+                yield AnswerPart("explanation", sentence)
+            if not cited:
+                # Nothing of it rests on what is known, so that is said as it stands.
+                yield from answer.knowledge
+                shown += [part.text for part in answer.knowledge]
+            for number in sorted(cited):
+                yield AnswerPart("source", f"[{number}]", answer.entries[number - 1].source)
+        finally:
+            # Also when the user stops the answer: the next turn follows what was shown.
+            self.model.truncate(start if shown else 0)
+            if shown:
+                said = " ".join(shown)
+                self.model.append_text(said)
+                self._messages.append({"role": "assistant", "content": said})
+            else:
+                self._messages.pop()
+
+    def _subject_of(self, question: Question, entries: Sequence[Entry]) -> list[str]:
         """Return what a following "it" or "that" would mean."""
         named = [*question.conditions, *question.beyond]
-        told = [e.subject for e in answer.entries[:1] if e.subject not in GENERAL_SUBJECTS]
+        told = [e.subject for e in entries[:1] if e.subject not in GENERAL_SUBJECTS]
         return named or told or self._subject
 
     def _explain(
@@ -178,11 +304,10 @@ class Chat:
     ) -> Iterator[AnswerPart]:
         """Let the model explain what has been said, and show what passes the guard."""
         language = question.language
-        told = [f"[{i}] {entry.text(language)}" for i, entry in enumerate(answer.entries, 1)]
-        if self.small or not told:
-            told = [fact.text(language) for fact in answer.facts]
+        told = [fact.text(language) for fact in answer.facts]
         content = prompt_with_facts(question.text, told, language) if told else question.text
         soft_tokens = visual.soft_tokens(question.text) if visual and self.use_soft_tokens else None
+        self.on_step("word")
         self._open_turn(content, soft_tokens)
         parts = [*answer.findings, *answer.knowledge]
         guard = self._guard(question, answer, told)
@@ -210,9 +335,6 @@ class Chat:
         # What the adapter was taught to say of these facts.
         plain = [f.plain for f in facts] or [meaning(c) for c in self.found or [NORMAL]]
         found, asked = frozenset(self.found), frozenset((*question.conditions, *question.beyond))
-        if not (told and self.small):
-            grounds = " ".join([self._system, *told, *plain])
-            return Guard(found, asked, grounds, _SUPPORT if self.small else 0.0)
         # A small model says of one condition what it was told of another: it may name only the one
         # that it was told of.
         may_name = frozenset(f.condition for f in facts)
@@ -230,7 +352,7 @@ class Chat:
         prompt = self._render(shown)
         room = (
             self.model.context
-            - _ANSWER_TOKENS
+            - self._reserve
             - 8
             - (0 if soft_tokens is None else len(soft_tokens))
         )
@@ -268,8 +390,11 @@ class Chat:
         """
         kept = len(self.model.tokens)
         shown, buffer = 0, ""
+        first: tuple[float, int] | None = None
         try:
             for piece in self.model.generate(_ANSWER_TOKENS):
+                # Measured from the first word on: what was before is reading and not writing.
+                first = first or (time.perf_counter(), len(self.model.tokens))
                 buffer += piece
                 *complete, buffer = _SENTENCE_END.split(buffer)
                 for part in complete:
@@ -288,4 +413,6 @@ class Chat:
                 kept = len(self.model.tokens)
                 yield rest
         finally:
+            if first is not None and (written := len(self.model.tokens) - first[1]) > 0:
+                self.speed = written / (time.perf_counter() - first[0])
             self.model.truncate(kept)

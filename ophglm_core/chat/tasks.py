@@ -8,15 +8,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 from .. import knowledge
 from ..conditions import NORMAL, LabelSet
 from ..findings import Findings
-from ..knowledge.library import Entry
 from ..wording import is_chinese
 from .answer import AnswerPart, describe_all, found_in, what_to_do
+from .exchange import Exchange
 
 _TASKS = {
     "greeting": r"^\W*(?:hi|hello|hey|good (?:morning|evening|afternoon)"
@@ -45,17 +44,9 @@ _TASKS = {
     r"|to) (?:chinese|mandarin|english)(?: please)?\W*$"
     r"|^\W*(?:请)?(?:用|翻译成)?(?:中文|英文|英语|汉语)(?:说|回答|再说一遍)?\W*$",
 }  # fmt: skip
+#: How a letter is asked for, by language.
+LETTER_REQUEST = {"en": "Write a letter to a colleague", "zh": "给同道写一封信"}
 _COMPILED = {name: re.compile(pattern, re.IGNORECASE) for name, pattern in _TASKS.items()}
-
-
-@dataclass(frozen=True)
-class Turn:
-    """A question with what was answered: its parts, the entries among them and those after them."""
-
-    question: str
-    parts: tuple[AnswerPart, ...]
-    entries: tuple[Entry, ...] = ()
-    further: tuple[Entry, ...] = ()
 
 
 def task_in(text: str) -> str | None:
@@ -68,7 +59,7 @@ def task_in(text: str) -> str | None:
 
 
 def do_task(
-    task: str, text: str, findings: Sequence[Findings], labels: LabelSet, turns: Sequence[Turn]
+    task: str, text: str, findings: Sequence[Findings], labels: LabelSet, turns: Sequence[Exchange]
 ) -> list[AnswerPart]:
     """Do a task; see task_in. turns: of the conversation so far."""
     zh = is_chinese(text)
@@ -134,7 +125,7 @@ def _letter(findings: Sequence[Findings], labels: LabelSet, language: str) -> st
 
 
 def _summary(
-    findings: Sequence[Findings], labels: LabelSet, turns: Sequence[Turn], language: str
+    findings: Sequence[Findings], labels: LabelSet, turns: Sequence[Exchange], language: str
 ) -> str:
     zh = language == "zh"
     lines = [_read(findings, labels, language)] if findings else []
@@ -142,7 +133,7 @@ def _summary(
         entries = turn.entries[:1]
         said = [e.text(language) for e in entries] or [p.text for p in turn.parts[:1]]
         source = f" [{entries[0].source}]" if entries else ""
-        lines.append(f"- {turn.question}{'：' if zh else ': '}{' '.join(said)}{source}")
+        lines.append(f"- {turn.text}{'：' if zh else ': '}{' '.join(said)}{source}")
     return "\n".join(lines) or ("尚无对话。" if zh else "Nothing has been said yet.")
 
 

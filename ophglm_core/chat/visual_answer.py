@@ -32,6 +32,8 @@ _NOTHING = re.compile(r"no sign of disease|未见异常", re.IGNORECASE)
 class PhotographReader(Protocol):
     """What is needed of runtime.vqa.VqaRuntime."""
 
+    conditions: tuple[str, ...]
+
     def in_vocabulary(self, question: str) -> bool: ...
     def soft_tokens(self, question: str, features: Sequence[np.ndarray]) -> np.ndarray: ...
     def answer(
@@ -94,6 +96,8 @@ class VisualAnswers:
     def _ask(self, question: Question) -> str | None:
         kind = question.vqa_kind
         if kind is None or not self._features or (kind == "compare") != (len(self._features) > 1):
+            return None
+        if not set(question.conditions) <= set(self.reader.conditions):
             return None
         if kind == "severity" and not set(question.conditions) & set(self.found):
             return None

@@ -19,6 +19,7 @@ import numpy as np
 from ..chat_template import neutralize, render
 from ..errors import UsageError
 from ..prompts import IMAGE_PLACEHOLDER
+from .profile import ModelProfile, profile_of
 
 # llama.cpp's OpenMP threads spin while they wait for each other; on a busy machine that takes many
 # times the work itself. A bounded spin keeps the speed of an idle one. Read when libgomp loads.
@@ -65,6 +66,13 @@ class LlamaSession:
             "bos_token": self._piece(self._llama.token_bos()),
             "eos_token": self._piece(self._llama.token_eos()),
         }
+
+    @cached_property
+    def profile(self) -> ModelProfile:
+        """What the model can be asked to do."""
+        from llama_cpp import llama_model_n_params
+
+        return profile_of(self._llama.metadata, int(llama_model_n_params(self._llama.model)))
 
     def _piece(self, token: int) -> str:
         if token < 0:

@@ -26,6 +26,9 @@ class VqaRuntime:
 
     def __init__(self, model: ModelFolder, gguf: Path):
         self._model, self._gguf = model, gguf
+        fusion = model.manifest.fusion
+        #: The conditions that it was trained on.
+        self.conditions = model.conditions.keys[: fusion.network.labels if fusion else 0]
 
     # Loaded when first needed: many a conversation never asks about the picture.
     @cached_property

@@ -89,17 +89,19 @@ class Guard:
     be explained, and not be said to be there. grounds: the text the model was given; numbers that
     are not in it are the model's own invention. support: the share of a sentence's content words
     that `grounds` must hold; a model of a few hundred million parameters needs it, and may neither
-    deny what they say nor say what they deny; a large one 0.
+    deny what they say nor say what they deny; a large one 0. own_figures: whether it may give
+    figures that `grounds` lack, because they are marked as such elsewhere.
     """
 
     found: frozenset[str]
     asked: frozenset[str]
     grounds: str
     support: float = 0.0
+    own_figures: bool = False
 
     def __post_init__(self) -> None:
         self._sentences: list[tuple[str, set[str]]] = []
-        self._grounds = _content(self.grounds)
+        self._grounds = content_words(self.grounds)
         self._denied = _denied(self.grounds)
 
     def check(self, sentence: str) -> str | None:
@@ -107,7 +109,7 @@ class Guard:
         plain = re.sub(r"\W+", " ", sentence).strip().lower()
         if not plain:
             return "nothing said"
-        words = _content(sentence)
+        words = content_words(sentence)
         if any(plain == earlier or _same(words, others) for earlier, others in self._sentences):
             return "said before"
         reason = self._reason(sentence)
@@ -118,14 +120,16 @@ class Guard:
     def record(self, sentence: str) -> None:
         """Take note of a sentence that was said, so that the model does not say it again."""
         plain = re.sub(r"\W+", " ", sentence).strip().lower()
-        self._sentences.append((plain, _content(sentence)))
+        self._sentences.append((plain, content_words(sentence)))
 
     def _reason(self, sentence: str) -> str | None:
         if _CERTAIN.search(sentence):
             return "states a disease or finding as certain"
         if _PERSONA.search(sentence):
             return "speaks of itself"
-        if any(n not in self.grounds for n in re.findall(r"\d+(?:\.\d+)?", sentence)):
+        if not self.own_figures and any(
+            n not in self.grounds for n in re.findall(r"\d+(?:\.\d+)?", sentence)
+        ):
             return "a number that was not given"
         if _DOSE.search(sentence) and not _DOSE.search(self.grounds):
             return "a dose"
@@ -145,7 +149,7 @@ class Guard:
             return "denies what was found"
         if _DESCRIBES.search(sentence):
             return "describes what the picture did not give"
-        words = _content(sentence)
+        words = content_words(sentence)
         if words and len(words & self._grounds) < self.support * len(words):
             return "is not supported by what the model was given"
         if self.support and self._turned_round(sentence, words):
@@ -165,7 +169,7 @@ def _denied(text: str) -> set[str]:
     """The content words that stand behind a 'not' in their clause."""
     clauses = re.split(r"[.,;:!?]|\bbut\b", text.lower())
     parts = (_NEGATION.split(clause, maxsplit=1) for clause in clauses)
-    return _content(" ".join(part[-1] for part in parts if len(part) > 1))
+    return content_words(" ".join(part[-1] for part in parts if len(part) > 1))
 
 
 def _same(words: set[str], others: set[str]) -> bool:
@@ -173,6 +177,6 @@ def _same(words: set[str], others: set[str]) -> bool:
     return len(words) > 3 and len(words & others) >= 0.95 * max(len(words), len(others))
 
 
-def _content(text: str) -> set[str]:
+def content_words(text: str) -> set[str]:
     """The words of a text that carry meaning, cut to stems of six letters."""
     return {word[:6] for word in re.findall(r"[a-z]{4,}", text.lower())} - _COMMON

@@ -14,6 +14,7 @@ from ophglm_core.chat.question import Question, parse_question
 from ophglm_core.chat.visual_answer import VisualAnswers
 from ophglm_core.conditions import DEFAULT_LABELS, default_labels
 from ophglm_core.findings import Findings
+from ophglm_core.runtime.profile import EMBEDDED
 
 from ...silent import Silent
 
@@ -26,6 +27,8 @@ DARK = Findings("c.jpg", "ungradable", "m", message="Not graded: it is too dark.
 
 class Says:
     """A reader that says one thing, and notes what it was asked."""
+
+    conditions: tuple[str, ...] = DEFAULT_LABELS
 
     def __init__(self, text: str, in_vocabulary: bool = True):
         self.text, self.known = text, in_vocabulary
@@ -49,6 +52,15 @@ def beside(text: str, finding: Findings, asked: set[str]) -> str | None:
     return answers.beside_findings(
         question("Is there diabetic retinopathy?" if asked else "What do you see?")
     )
+
+
+def test_it_is_not_asked_of_a_condition_that_it_was_not_trained_on() -> None:
+    reader = Says("Yes.")
+    reader.conditions = ("normal", "dr")
+    answers = VisualAnswers(reader, [DR], ["dr"])
+    assert answers.beside_findings(question("Is there diabetic retinopathy?"))
+    assert answers.beside_findings(question("Is there hypertensive retinopathy?")) is None
+    assert len(reader.asked) == 1
 
 
 @pytest.mark.parametrize(
@@ -106,7 +118,9 @@ def test_no_reading_of_a_dark_picture_or_of_unknown_words() -> None:
 
 
 def ask(question: str, reader: Says, finding: Findings = DR, **options: bool) -> list[AnswerPart]:
-    return list(Chat([finding], default_labels(), Silent(), True, reader, **options).ask(question))
+    return list(
+        Chat([finding], default_labels(), Silent(), EMBEDDED, reader, **options).ask(question)
+    )
 
 
 def test_both_kinds_of_evidence_are_told_apart() -> None:
@@ -127,7 +141,6 @@ def test_both_kinds_of_evidence_are_told_apart() -> None:
         "Is diabetic retinopathy hereditary?",
         "Is there a treatment for glaucoma?",
         "Can glaucoma be cured?",
-        "Does this eye have hypertensive retinopathy?",
         "Is there glaucoma or cataract?",
         "糖尿病视网膜病变会遗传吗？",
         "我可以开车吗？",

@@ -1,0 +1,335 @@
+"""A conversation as a document: findings, heat maps, what was said, and its sources.
+
+The pages are the templates beside this module; Markdown, HTML and JSON hold the same.
+"""
+
+from __future__ import annotations
+
+import base64
+import io
+import json
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime
+from functools import cache
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+from PIL import Image
+
+from ..errors import InputError, UsageError
+from ..files import atomic_write, write_text
+from ..findings import Findings, notice
+from ..heatmaps import overlay
+from ..images import crop_disc, open_photograph
+from ..wording import eye_name, grade_text, message_in, percent
+from .answer import AnswerPart, describe_all
+from .conversation import Chat
+from .exchange import Exchange
+
+_FORMATS = {
+    ".md": "md",
+    ".markdown": "md",
+    ".txt": "md",
+    ".html": "html",
+    ".htm": "html",
+    ".json": "json",
+}
+#: The side of a picture in a report, in pixels.
+_SIZE = 360
+_HEADINGS = {
+    "red_flag": ("Urgent", "紧急"),
+    "finding": ("From the photograph", "照片所见"),
+    "visual_answer": ("Read independently", "独立阅片"),
+    "knowledge": ("Known in general", "一般知识"),
+    "explanation": ("In other words", "解释"),
+    "source": ("Sources", "出处"),
+    "recommendation": ("What to do next", "下一步"),
+    "document": ("", ""),
+}
+
+
+def heading(kind: str, language: str) -> str:
+    """Return what stands above the parts of a kind, in 'en' or 'zh'."""
+    return _HEADINGS[kind][language == "zh"]
+
+
+def report_format(path: Path) -> str:
+    """Return the format that a file's suffix means: 'md', 'html' or 'json'.
+
+    Raises UsageError if it means none.
+    """
+    format = _FORMATS.get(path.suffix.lower())
+    if format is None:
+        wanted = f"'{path.suffix}'" if path.suffix else "a name without a suffix"
+        hint = "; print the HTML page to a PDF" if path.suffix.lower() == ".pdf" else ""
+        raise UsageError(f"A report is written as .md, .html or .json, not as {wanted}{hint}.")
+    return format
+
+
+@dataclass(frozen=True)
+class Shown:
+    """A picture in a report. label: whose heat map lies over the photograph; None: none does."""
+
+    label: str | None
+    name: str
+    picture: Image.Image
+
+    @property
+    def jpeg(self) -> bytes:
+        """The picture as a JPEG file."""
+        buffer = io.BytesIO()
+        self.picture.save(buffer, "JPEG", quality=85)
+        return buffer.getvalue()
+
+
+def pictures(conversation: Chat, index: int, language: str) -> list[Shown]:
+    """Return a photograph, and it beneath the heat map of each disease that it gave.
+
+    One that can no longer be read is left out: a report is not worth failing for it.
+    """
+    finding, labels = conversation.findings[index], conversation.labels
+    source = Path(finding.image) if finding.picture is None else finding.picture
+    name = "照片" if language == "zh" else "photograph"
+    try:
+        shown = [Shown(None, name, crop_disc(open_photograph(source, min_side=_SIZE), _SIZE))]
+        if finding.cams is not None:
+            shown += [
+                Shown(d, labels[d].name_in(language), overlay(finding, labels, d, _SIZE))
+                for d in finding.diseases
+            ]
+    except InputError:
+        return []
+    return shown
+
+
+def report(
+    conversation: Chat,
+    format: str,
+    language: str = "en",
+    when: datetime | None = None,
+    links: dict[tuple[int, str | None], str] | None = None,
+) -> str:
+    """Return a conversation as a report.
+
+    format: 'md', 'html' or 'json'. language: 'en' or 'zh'; what was asked and answered stays as it
+    was. when: of the report. links: where its pictures are, by the photograph's index and label.
+    """
+    if format == "json":
+        return (
+            json.dumps(_as_json(conversation, language, when), ensure_ascii=False, indent=1) + "\n"
+        )
+    sources = _sources(conversation)
+    text: str = _template(format).render(
+        language=language,
+        t=lambda en, zh: zh if language == "zh" else en,
+        notice=notice(language),
+        when=when.strftime("%Y-%m-%d %H:%M") if when else "",
+        about=conversation.about,
+        red_flags=list(dict.fromkeys(e.red_flag for e in conversation.exchanges if e.red_flag)),
+        photographs=[
+            _photograph(conversation, i, language, format, links or {})
+            for i in range(len(conversation.findings))
+        ],
+        turns=[(e.text, list(_groups(e, sources, language)), e) for e in conversation.exchanges],
+        sources=sources,
+    )
+    return text
+
+
+def write_report(
+    conversation: Chat,
+    path: Path,
+    language: str = "en",
+    when: datetime | None = None,
+    with_pictures: bool = True,
+) -> None:
+    """Write a conversation as a report in the format that the file's suffix means.
+
+    with_pictures: whether pictures are put into an HTML page, or beside a Markdown file. Raises
+    UsageError if the suffix means no format, InputError if a file cannot be written.
+    """
+    format = report_format(path)
+    links: dict[tuple[int, str | None], str] = {}
+    if with_pictures and format == "md":
+        for index in range(len(conversation.findings)):
+            for shown in pictures(conversation, index, language):
+                name = f"{path.stem}-{index + 1}-{shown.label or 'photograph'}.jpg"
+                _write_bytes(path.with_name(name), shown.jpeg)
+                links[index, shown.label] = name
+    if with_pictures and format == "html":
+        for index in range(len(conversation.findings)):
+            for shown in pictures(conversation, index, language):
+                encoded = base64.b64encode(shown.jpeg).decode()
+                links[index, shown.label] = f"data:image/jpeg;base64,{encoded}"
+    write_text(path, report(conversation, format, language, when, links))
+
+
+def _write_bytes(path: Path, content: bytes) -> None:
+    try:
+        with atomic_write(path) as partial:
+            partial.write_bytes(content)
+    except OSError as error:
+        raise InputError(f"{path} cannot be written ({error.strerror}).") from None
+
+
+def _photograph(
+    conversation: Chat,
+    index: int,
+    language: str,
+    format: str,
+    links: dict[tuple[int, str | None], str],
+) -> dict[str, Any]:
+    """Return what a template shows of one photograph."""
+    finding, labels = conversation.findings[index], conversation.labels
+    rows = [
+        {
+            "name": labels[label].name_in(language),
+            "probability": percent(finding.probabilities[label], language),
+            "width": round(100 * finding.probabilities[label]),
+            "threshold": threshold_text(conversation.thresholds.get(label)),
+            "positive": label in finding.positive,
+        }
+        for label in (labels if finding.status == "ok" else ())
+    ]
+    names = {label: labels[label].name_in(language) for label in finding.diseases}
+    return {
+        "name": Path(finding.image).name,
+        "eye": eye_name(finding, language),
+        "message": message_in(finding, language) if finding.status != "ok" else "",
+        "rows": rows,
+        "grade": grade_text(finding, language),
+        "referable": finding.referable,
+        "text": describe_all(conversation.findings, labels, language)[index],
+        "pictures": [
+            (names[label] if label else "", link)
+            for (number, label), link in links.items()
+            if number == index
+        ],
+    }
+
+
+def threshold_text(threshold: float | None) -> str:
+    """Return a threshold as a percentage, with a place after the point where it is small."""
+    if threshold is None:
+        return ""
+    return f"{threshold * 100:.0f}%" if threshold >= 0.1 else f"{threshold * 100:.1f}%"
+
+
+def _sources(conversation: Chat) -> dict[str, int]:
+    """Return the sources that answers name, each with its number."""
+    named = (p.source for e in conversation.exchanges for p in e.parts if p.source)
+    return {source: number for number, source in enumerate(dict.fromkeys(named), 1)}
+
+
+def _groups(
+    exchange: Exchange, sources: dict[str, int], language: str
+) -> Iterator[tuple[str, str, list[tuple[str, int | None]]]]:
+    """Yield an answer's parts by kind, in their order: kind, heading, texts with source numbers."""
+    kinds = dict.fromkeys(part.kind for part in exchange.parts)
+    for kind in kinds:
+        texts = [
+            (p.text, sources[p.source] if p.source else None)
+            for p in exchange.parts
+            if p.kind == kind
+        ]
+        if kind == "explanation":  # sentence by sentence as they were checked
+            texts = [(" ".join(text for text, _ in texts), None)]
+        yield kind, heading(kind, language), texts
+
+
+def turn_json(conversation: Chat, exchange: Exchange) -> dict[str, Any]:
+    """Return one turn as a JSON object's values, as `ophglm chat --json` prints it."""
+    question = exchange.question
+    return {
+        "question": exchange.text,
+        "intent": {
+            "kind": exchange.intent,
+            "language": question.language,
+            "conditions": list(question.conditions),
+            "beyond": list(question.beyond),
+            "about_photograph": question.about_photograph,
+        },
+        "findings": [_finding_json(conversation, f) for f in conversation.findings],
+        "answer": exchange.answer,
+        "parts": [_part_json(part) for part in exchange.parts],
+        "red_flag": exchange.red_flag,
+        "complete": exchange.complete,
+        "model": dict(conversation.about),
+        "timings": {
+            "first_part": _rounded(exchange.first_part),
+            "answer": _rounded(exchange.seconds),
+        },
+        "notice": notice(question.language),
+    }
+
+
+def _rounded(seconds: float | None) -> float | None:
+    return None if seconds is None else round(seconds, 3)
+
+
+def _part_json(part: AnswerPart) -> dict[str, Any]:
+    return {"kind": part.kind, "text": part.text, "source": part.source}
+
+
+def _finding_json(conversation: Chat, finding: Findings) -> dict[str, Any]:
+    grades = [round(p, 4) for p in finding.grade_probabilities]
+    return finding.to_json(conversation.labels) | {"grade_probabilities": grades}
+
+
+def _as_json(conversation: Chat, language: str, when: datetime | None) -> dict[str, Any]:
+    labels = conversation.labels
+    findings = []
+    for index, finding in enumerate(conversation.findings):
+        maps = {} if finding.cams is None else {d: labels.index(d) for d in finding.diseases}
+        findings.append(
+            _finding_json(conversation, finding)
+            | {
+                "text": describe_all(conversation.findings, labels, language)[index],
+                "heatmaps": {
+                    d: finding.cams[row].astype(float).round(3).tolist()
+                    for d, row in maps.items()
+                    if finding.cams is not None
+                },
+            }
+        )
+    turns = [turn_json(conversation, e) for e in conversation.exchanges]
+    for turn in turns:
+        for said_once in ("findings", "model", "notice"):
+            del turn[said_once]
+    return {
+        "notice": notice(language),
+        "when": when.isoformat(timespec="seconds") if when else None,
+        "model": dict(conversation.about),
+        "thresholds": {k: round(v, 4) for k, v in conversation.thresholds.items()},
+        "red_flags": [t["red_flag"] for t in turns if t["red_flag"]],
+        "findings": findings,
+        "conversation": turns,
+        "sources": list(_sources(conversation)),
+    }
+
+
+def _markdown(text: str) -> str:
+    """Return a text as Markdown shows it, with its lines kept."""
+    escaped = re.sub(r"([\\`*_\[\]<>#|])", r"\\\1", text.strip())
+    return escaped.replace("\n", "  \n")
+
+
+@cache
+def _template(format: str) -> Any:
+    from jinja2 import Environment, StrictUndefined
+
+    environment = Environment(
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+        # Names of files and what was typed may hold anything.
+        autoescape=format == "html",
+    )
+    environment.filters["md"] = _markdown
+    name = f"report.{format}.jinja"
+    text = (resources.files(__package__) / name).read_text(encoding="utf-8")
+    return environment.from_string(text)
