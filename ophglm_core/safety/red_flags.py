@@ -11,6 +11,7 @@ arteritis. Rinsing before anything else after a chemical splash is Annex 4 as we
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 
 from .clauses import read, sentences
@@ -57,6 +58,97 @@ _DO_NOT_PRESS = (
     "anything out.",
     "若眼球被刺穿，不要按压、不要冲洗，也不要拔出异物。",
 )
+#: Flag, what else the text has to say ('' for nothing), and what may stand behind it: of each flag
+#: the first that fits. Why to hurry is what makes people hurry.
+_MAY_MEAN: tuple[tuple[str, str, str, str], ...] = (
+    (
+        "painful_red_eye",
+        r"\b(?:inject|surger|operat|implant)\w*|注射|打针|注药|术后|手术",
+        "After surgery or an injection into the eye it can mean an infection inside the eye "
+        "(endophthalmitis).",
+        "手术或眼内注药之后，这可能是眼内感染（眼内炎）。",
+    ),
+    (
+        "painful_red_eye",
+        r"\b(?:contacts?|contact lens\w*|lenses)\b|隐形眼镜|角膜接触镜|美瞳|OK镜",
+        "With contact lenses it can mean an infection of the cornea (microbial keratitis): take "
+        "them out.",
+        "配戴隐形眼镜者，这可能是角膜感染（角膜溃疡），请先取下镜片。",
+    ),
+    (
+        "painful_red_eye",
+        r"\bhalos?\b|\brings?\b|rainbow|\bsick\b|vomit|nause|headache|虹视|光圈|恶心|呕吐|头痛",
+        "It can mean a sudden rise of the pressure in the eye (acute angle closure).",
+        "这可能是眼压骤升（急性闭角型青光眼发作）。",
+    ),
+    (
+        "painful_red_eye",
+        "",
+        "It can mean acute angle closure, an inflammation inside the eye or an infection of the "
+        "cornea.",
+        "这可能是急性闭角型青光眼、眼内炎症或角膜感染。",
+    ),
+    (
+        "vision_loss",
+        r"came back|went away|better again|back to normal|(?:for|few|couple of) \w*\s?min"
+        r"|几分钟|一会儿|又好了|恢复了|又能看",
+        "Sight that goes and comes back can be the warning of a stroke (amaurosis fugax): arteries "
+        "and heart are examined, too.",
+        "一过性黑矇可能是中风的先兆，还要检查颈动脉和心脑血管。",
+    ),
+    (
+        "vision_loss",
+        "",
+        "It can mean a blocked vessel of the retina, a retinal detachment, a bleeding or damage to "
+        "the optic nerve.",
+        "这可能是视网膜血管阻塞、视网膜脱离、出血或视神经损害。",
+    ),
+    (
+        "curtain",
+        "",
+        "It can mean a retinal detachment.",
+        "这可能是视网膜脱离。",
+    ),
+    (
+        "flashes_floaters",
+        "",
+        "It can mean a tear of the retina or a detachment.",
+        "这可能是视网膜裂孔或视网膜脱离。",
+    ),
+    (
+        "distortion",
+        "",
+        "It can mean wet macular degeneration or another disease of the macula.",
+        "这可能是湿性黄斑变性或其他黄斑疾病。",
+    ),
+    (
+        "white_pupil",
+        "",
+        "It can be a sign of retinoblastoma, a cancer of the eye, or of a cataract.",
+        "这可能是视网膜母细胞瘤（眼部恶性肿瘤）或白内障的表现。",
+    ),
+    (
+        "double_vision",
+        "",
+        "It can mean a paralysed eye muscle, at times from a stroke or an aneurysm.",
+        "这可能是眼肌麻痹，有时由中风或动脉瘤引起。",
+    ),
+    (
+        "giant_cell_arteritis",
+        "",
+        "It can mean giant cell arteritis, which can blind both eyes within days unless it is "
+        "treated.",
+        "这可能是巨细胞动脉炎，不及时治疗可在数天内双目失明。",
+    ),
+    (
+        "pupil_or_lid",
+        "",
+        "It can mean an aneurysm or a torn artery of the neck.",
+        "这可能是颅内动脉瘤或颈动脉夹层。",
+    ),
+)
+#: Of several symptoms so many are explained: the text is to be read at a glance.
+_EXPLAINED = 2
 #: With a chemical in it the eye has to be rinsed even when something may have pierced it.
 _DO_NOT_PRESS_BUT_RINSE = (
     "Do not press on the eye and do not pull anything out.",
@@ -203,7 +295,7 @@ def assess(text: str, language: str = "en") -> RedFlag | None:
     probability = urgency(text)
     flags = matched_flags(text) if probability > _WITH_A_RULE else []
     if flags or probability > _CERTAIN:
-        return RedFlag(_alarm(flags, language), tuple(flags), True)
+        return RedFlag(_alarm(flags, language, text), tuple(flags), True)
     if probability > _POSSIBLE:
         return RedFlag(_IF_NEW[language == "zh"], (), False)
     return None
@@ -212,8 +304,9 @@ def assess(text: str, language: str = "en") -> RedFlag | None:
 def red_flags(text: str, language: str = "en") -> str | None:
     """Return what to say first if a text describes symptoms that need emergency eye care.
 
-    The sentence names the symptoms and sends the user to emergency eye care at once, with first aid
-    for a chemical splash and for a pierced eye. None if it does not, or `assess` is not certain.
+    It names the symptoms, sends the user to emergency eye care at once, and says what may stand
+    behind them, with first aid for a chemical splash and for a pierced eye. None if it does not, or
+    `assess` is not certain.
     Sources: College of Optometrists, 'Urgency of referrals' (C205, Annex 4); NICE NG82 for new
     distortion; BSR guideline 2020 for giant cell arteritis.
     """
@@ -221,7 +314,16 @@ def red_flags(text: str, language: str = "en") -> str | None:
     return flag.text if flag is not None and flag.certain else None
 
 
-def _alarm(flags: list[str], language: str) -> str:
+def _may_mean(flags: list[str], text: str, language: str) -> list[str]:
+    """Return what may stand behind the symptoms, a sentence each."""
+    said: dict[str, str] = {}
+    for flag, also, en, zh in _MAY_MEAN:
+        if flag in flags and flag not in said and re.search(also, text, re.IGNORECASE):
+            said[flag] = zh if language == "zh" else en
+    return list(said.values())[:_EXPLAINED]
+
+
+def _alarm(flags: list[str], language: str, text: str) -> str:
     zh = int(language == "zh")
     names = ("、" if zh else ", ").join(_NAMES[flag][zh] for flag in flags) or _UNNAMED[zh]
     if zh:
@@ -238,4 +340,5 @@ def _alarm(flags: list[str], language: str) -> str:
         said.append(_RINSE[zh])
     if "penetrating" in flags:
         said.append((_DO_NOT_PRESS_BUT_RINSE if "chemical" in flags else _DO_NOT_PRESS)[zh])
+    said += _may_mean(flags, text, language)
     return ("" if zh else " ").join(said)

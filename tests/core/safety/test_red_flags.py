@@ -101,3 +101,24 @@ def test_a_pasted_text_of_many_pages_takes_no_time() -> None:
         started = time.perf_counter()
         red_flags(unit * (50_000 // len(unit)))
         assert time.perf_counter() - started < 5, unit
+
+
+@pytest.mark.parametrize(
+    ("text", "cause"),
+    [
+        ("my eye is red and really painful 3 days after my injection", "endophthalmitis"),
+        ("red painful eye, halos round lights and vomiting", "acute angle closure"),
+        ("contact lens wearer, sore red eye and hates light", "microbial keratitis"),
+        ("lines look bent in my left eye since monday", "wet macular degeneration"),
+        ("in flash photos one of my baby's pupils is white", "retinoblastoma"),
+        ("a dark curtain is coming down over my right eye", "retinal detachment"),
+        ("昨天右眼突然全黑，几分钟又好了", "中风的先兆"),
+        ("妈妈72岁，这几天看门框是弯的", "湿性黄斑变性"),
+    ],
+)
+def test_the_alarm_says_what_may_stand_behind_it(text: str, cause: str) -> None:
+    language = "zh" if re.search("[\u4e00-\u9fff]", text) else "en"
+    said = red_flags(text, language)
+    assert said is not None
+    assert cause in said
+    assert said.startswith(("Urgent", "紧急提示"))  # where to go comes before why
