@@ -29,12 +29,17 @@ def build_vqa(
     kind, labels, language, patient. Closed questions are balanced.
     """
     from ophglm_core.data.build_vqa import build_vqa as build
-    from ophglm_core.data.records import choose_labels, read_records
+    from ophglm_core.data.duplicates import read_sets
+    from ophglm_core.data.records import choose_labels
+    from ophglm_core.data.report import ReadReport
     from ophglm_core.files import write_text
 
     from .terminal import stderr
 
-    records = [record for folder in data for record in read_records(folder)]
+    report = ReadReport()
+    records = [record for found in read_sets(data, report).values() for record in found]
+    for sentence in report.sentences():
+        stderr.print(sentence, style="yellow", markup=False)
     pairs = build(records, choose_labels(records, label or ()), seed)
     lines = [json.dumps(pair.to_json(), ensure_ascii=False) for pair in pairs]
     write_text(out, "\n".join(lines) + "\n")

@@ -35,6 +35,13 @@ def evaluate(
         bool,
         typer.Option("--texts", help="DATA is a fine-tuning set: what does the adapter change?"),
     ] = False,
+    boxes: Annotated[
+        Path | None,
+        typer.Option(
+            help="A table of boxes (image, class, cx, cy, w, h as fractions): how often do the "
+            "heat maps' strongest points lie in them?"
+        ),
+    ] = None,
     limit: Annotated[
         int | None,
         typer.Option(
@@ -45,7 +52,7 @@ def evaluate(
     ] = None,
     keep: Annotated[
         bool,
-        typer.Option("--keep", help="With --vqa or --texts: keep the metrics in the model card."),
+        typer.Option("--keep", help="Keep the metrics in the model folder and its card."),
     ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print all metrics as JSON.")] = False,
     report: Annotated[Path | None, typer.Option(help="Write a self-contained HTML report.")] = None,
@@ -64,10 +71,12 @@ def evaluate(
 
     given = {"--report": report is not None, "--rounds": rounds is not None}
     given |= {"--part": part is not None and texts, "--limit": limit is not None}
+    given |= {"--boxes": boxes is not None}
     if texts and vqa:
         raise UsageError("--vqa and --texts are two measurements; ask for one of them.")
-    for option in ("--report", "--rounds", "--part") if texts or vqa else ("--limit", "--keep"):
-        if given.get(option, keep):
+    alone = ("--report", "--rounds", "--part", "--boxes")
+    for option in alone if texts or vqa else ("--limit",):
+        if given[option]:
             kind = "--texts" if texts else "--vqa" if vqa else "photographs alone"
             raise UsageError(f"{option} means nothing with {kind}.")
     if texts:
@@ -79,11 +88,18 @@ def evaluate(
 
         evaluate_vqa(model, data, part or "all", limit, keep, as_json)
     else:
-        _evaluate_classifier(model, data, part or "all", rounds, as_json, report)
+        _evaluate_classifier(model, data, part or "all", rounds, keep, as_json, report, boxes)
 
 
 def _evaluate_classifier(
-    model: str, data: list[Path], part: str, rounds: int | None, as_json: bool, report: Path | None
+    model: str,
+    data: list[Path],
+    part: str,
+    rounds: int | None,
+    keep: bool,
+    as_json: bool,
+    report: Path | None,
+    boxes: Path | None,
 ) -> None:
     from .packages import need_packages
 
@@ -91,20 +107,33 @@ def _evaluate_classifier(
     import json
 
     import ophglm_core as ophglm
+    from ophglm_core.classifier import Classifier
     from ophglm_core.files import write_text
     from ophglm_core.findings import NOTICE
+    from ophglm_core.model_folder import save_metrics
 
     from .terminal import fraction_bar, stderr
 
+    folder = ophglm.open_model(model)
     with fraction_bar("classifying") as progress:
         evaluation = ophglm.evaluate(
-            ophglm.open_model(model),
+            folder,
             data,
             part,
             rounds or _ROUNDS,
             progress,
             lambda sentence: stderr.print(sentence, style="yellow", markup=False),
         )
+    if boxes is not None:
+        from ophglm_core.evaluation.pointing import pointing_game, read_boxes
+
+        with fraction_bar("pointing") as progress:
+            evaluation.metrics["pointing"] = pointing_game(
+                Classifier(folder), evaluation.records, read_boxes(boxes), progress
+            )
+    if keep:
+        folder.manifest.metrics |= {"part": part, **evaluation.metrics}
+        save_metrics(folder)
     if report is not None:
         from ophglm_core.evaluation.report import report_html
 
@@ -128,39 +157,114 @@ def _show(metrics: dict[str, Any], labels: LabelSet) -> None:
         f"{metrics['model']}: {metrics['photographs']} photographs of {metrics['patients']} "
         f"patients; {excluded['ungradable']} ungradable, {excluded['error']} unreadable"
     )
-    # One row a metric and one column a label: narrow enough for 60 columns.
-    table = Table(box=None, pad_edge=False, padding=(0, 1))
+    # Narrow enough for 60 columns.
+    table = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0))
     table.add_column("")
-    for label in (*labels, "mean"):
-        table.add_column(label[:6], justify="right")
     for name in METRICS:
-        values = [metrics["labels"][label][name] for label in labels]
-        short = name.replace("average_precision", "avg prec")[:11]
-        table.add_row(short, *[_cell(v) for v in [*values, metrics["macro"][name]]])
+        table.add_column(_SHORT.get(name, name), justify="right")
+    for label in labels:
+        table.add_row(label[:8], *[_cell(metrics["labels"][label][name]) for name in METRICS])
+    table.add_row("mean", *[_cell(metrics["macro"][name]) for name in METRICS])
     stdout.print(table)
     intervals = metrics["confidence_intervals"]
     for label in labels:
-        _show_auc(labels[label].name, metrics["labels"][label]["auc"], intervals["labels"][label])
+        _show_auc(
+            labels[label].name,
+            metrics["labels"][label]["auc"],
+            intervals["labels"][label],
+            metrics["positives"][label],
+        )
     _show_auc("mean over the diseases", metrics["macro"]["auc"], intervals["macro"])
     if metrics["odir"] is not None:
         stdout.print(f"ODIR score: {metrics['odir']:.3f}{_range(intervals['odir'])}")
+    _show_grade(metrics)
+    if metrics["sources"]:
+        _show_sources(metrics["sources"], labels)
+    for label, row in metrics.get("pointing", {}).items():
+        stdout.print(
+            f"map of {labels[label].name} points at what was marked in {row['photographs']}: "
+            f"{row['share']:.3f}{_range(row['confidence_interval'])}, by chance {row['chance']:.3f}"
+        )
     stdout.print("called (columns) where a label is shown (rows):")
     columns = [*labels, "none", "of"]
-    counts = Table(box=None, pad_edge=False, padding=(0, 1))
+    counts = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0))
     counts.add_column("")
     for column in columns:
-        counts.add_column(column[:5], justify="right")
+        counts.add_column(column[:4], justify="right")
     for label in labels:
         row = metrics["confusion"][label]
         counts.add_row(label[:5], *[str(row[c]) for c in columns])
     stdout.print(counts)
 
 
-def _show_auc(name: str, auc: float | None, intervals: dict[str, Any]) -> None:
+_SHORT = {
+    "auc": "AUC",
+    "average_precision": "AP",
+    "sensitivity": "sens",
+    "specificity": "spec",
+    "f1": "F1",
+    "brier": "Brier",
+    "ece": "ECE",
+}
+_FEW = 10
+
+
+def _show_auc(
+    name: str, auc: float | None, intervals: dict[str, Any], positives: int | None = None
+) -> None:
     from .terminal import stdout
 
     if auc is not None and intervals["auc"] is not None:
-        stdout.print(f"AUC {name}: {auc:.3f}{_range(intervals['auc'])}")
+        few = positives is not None and positives < _FEW
+        note = f", of {positives} positives only" if few else ""
+        stdout.print(f"AUC {name}: {auc:.3f}{_range(intervals['auc'])}{note}")
+
+
+def _show_grade(metrics: dict[str, Any]) -> None:
+    """Print how well diabetic retinopathy is graded, where the model does and the data say."""
+    from .terminal import stdout
+
+    grade = metrics.get("grade")
+    if grade is None or grade["exact"] is None:
+        return
+    intervals = metrics["confidence_intervals"]["grade"]
+    stdout.print("grade of diabetic retinopathy (ICDR):")
+    for name, value in grade.items():
+        words = name.replace("kappa", "quadratic kappa").replace("_", " ").replace("auc", "AUC")
+        stdout.print(f"  {words}: {_cell(value)}{_range(intervals[name])}")
+    stdout.print("  suggested 0 to 4 (columns) where the grade is (rows):")
+    for number, row in enumerate(metrics["grade_confusion"]):
+        stdout.print(f"  {number}: " + "".join(f"{count:6d}" for count in row))
+
+
+def _show_sources(sources: dict[str, Any], labels: LabelSet) -> None:
+    """Print a column a source: what pools sources says little of any of them."""
+    from rich.table import Table
+
+    from .terminal import stdout
+
+    table = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0))
+    table.add_column("by source")
+    for name in sources:
+        table.add_column(name[:10], justify="right")
+    rows = {
+        "photos": [str(m["photographs"]) for m in sources.values()],
+        "ungradable": [str(m["excluded"]["ungradable"]) for m in sources.values()],
+    }
+    for label in labels:
+        cells = []
+        for m in sources.values():
+            few = m["positives"][label] < _FEW
+            cells.append(_cell(m["labels"][label]["auc"]) + ("?" if few else ""))
+        rows[f"AUC {label[:8]}"] = ["-" if c == "-?" else c for c in cells]
+    if any("grade" in m for m in sources.values()):
+        for name in ("kappa", "referable_auc"):
+            rows[name.replace("_auc", " AUC")] = [_cell(m["grade"][name]) for m in sources.values()]
+    for name, cells in rows.items():
+        table.add_row(name, *cells)
+    stdout.print(table)
+    if any("?" in cell for cells in rows.values() for cell in cells):
+        stdout.print(f"? of fewer than {_FEW} positives", style="dim")
 
 
 def _range(interval: list[float] | None) -> str:

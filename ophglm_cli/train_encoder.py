@@ -28,7 +28,10 @@ def train_encoder(
         ),
     ] = None,
     architecture: Annotated[
-        str, typer.Option(help="A timm network: any ConvNeXt, or another by name.")
+        str | None,
+        typer.Option(
+            help="A timm network by its name. Default: that of --from, else convnext_atto."
+        ),
     ] = EncoderConfig.architecture,
     size: Annotated[int, typer.Option(min=32, help="Input size in pixels.")] = EncoderConfig.size,
     first_size: Annotated[
@@ -38,12 +41,36 @@ def train_encoder(
     pretrained: Annotated[
         bool, typer.Option("--pretrained", help="Start from ImageNet weights.")
     ] = False,
+    weights: Annotated[
+        Path | None,
+        typer.Option(help="Start from a .safetensors or .pth of the network (timm's, RETFound's)."),
+    ] = None,
     start: Annotated[
         Path | None,
         typer.Option("--from", help="A model folder whose encoder to go on training."),
     ] = None,
+    freeze: Annotated[
+        int,
+        typer.Option(
+            min=0, help="First stages of the network that keep the weights they start with."
+        ),
+    ] = EncoderConfig.freeze,
+    heads_only: Annotated[
+        bool,
+        typer.Option(
+            "--heads-only",
+            help="With --from: learn the heads alone, in minutes, and keep all before them.",
+        ),
+    ] = EncoderConfig.heads_only,
     teacher: Annotated[
         Path | None, typer.Option(help="A model folder whose encoder the new one learns from.")
+    ] = None,
+    measured: Annotated[
+        Path | None,
+        typer.Option(
+            help="A model folder that was trained and measured in this way on a part of these "
+            "patients: train on all of them, and take its thresholds and metrics."
+        ),
     ] = None,
     epochs: Annotated[int, typer.Option(min=1)] = EncoderConfig.epochs,
     batch_size: Annotated[
@@ -105,8 +132,12 @@ def train_encoder(
             size=size,
             first_size=first_size,
             pretrained=pretrained,
+            weights=weights,
             start=start,
+            freeze=freeze,
+            heads_only=heads_only,
             teacher=teacher,
+            measured=measured,
             epochs=epochs,
             batch_size=batch_size,
             learning_rate=learning_rate,

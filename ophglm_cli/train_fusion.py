@@ -16,6 +16,10 @@ def train_fusion(
     out: Annotated[
         Path | None, typer.Option(help="Write a copy of the model here; else into MODEL itself.")
     ] = None,
+    start: Annotated[
+        str | None,
+        typer.Option("--from", help="A model whose fusion module to go on training."),
+    ] = None,
     fusion: Annotated[
         str, typer.Option(help="queries, or mlp: OphGLM's published one.")
     ] = FusionConfig.fusion,
@@ -72,6 +76,7 @@ def train_fusion(
             vqa,
             callbacks,
             out=out,
+            start=start,
             fusion=fusion,
             text_encoder=text_encoder,
             llm=llm,

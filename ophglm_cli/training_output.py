@@ -79,7 +79,10 @@ class TrainingOutput:
             each = " ".join(
                 f"{k} {v:.3f}" if v is not None else f"{k} -" for k, v in metrics["auc"].items()
             )
-            parts.append(f"validation AUC {metrics['macro_auc']:.4f} ({each})")
+            if each:  # a training on all patients has none to validate with
+                parts.append(f"validation AUC {metrics['macro_auc']:.4f} ({each})")
+            if metrics["kappa"] is not None:
+                parts.append(f"kappa of the grade {metrics['kappa']:.3f}")
         else:
             named = {k.replace("_", " "): v for k, v in metrics.items() if k != "score"}
             parts.append("validation " + ", ".join(f"{k} {v:.4f}" for k, v in named.items()))

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
+
 import numpy as np
 
-from .conditions import LabelSet
 from .manifest import Calibration, Head
 
+#: A label that is told apart poorly would be flagged on most photographs at a high sensitivity, and
+#: nobody would look at its flags any more.
+_LEAST_SPECIFICITY = 0.7
 #: Fewer positives or negatives than this and a label keeps the network's own probability.
 _FEWEST = 2
 
@@ -25,13 +29,38 @@ def calibrated(logits: np.ndarray, head: Head) -> np.ndarray:
     return sigmoid(logits * scale + offset)
 
 
+def calibrated_outputs(logits: np.ndarray, heads: Sequence[Head]) -> np.ndarray:
+    """Turn the logits of all heads [N, outputs] into calibrated probabilities [N, outputs]."""
+    ends = np.cumsum([len(head.labels) for head in heads])
+    parts = np.split(logits, ends[:-1], axis=1)
+    return np.concatenate([calibrated(p, h) for p, h in zip(parts, heads, strict=True)], axis=1)
+
+
+def fit_heads(heads: Sequence[Head], logits: np.ndarray, truth: np.ndarray) -> None:
+    """Fit the calibration of all heads of an encoder on validation pictures, each on those that
+    know all of its outputs, or, where no picture does, on all.
+
+    logits, truth: [N, outputs]; truth is 0 or 1, NaN where unknown.
+    """
+    start = 0
+    for head in heads:
+        columns = slice(start, start + len(head.labels))
+        start = columns.stop
+        complete = ~np.isnan(truth[:, columns]).any(axis=1)
+        rows = complete if complete.any() else np.ones_like(complete)
+        head.calibration = fit_calibration(
+            logits[rows][:, columns], truth[rows][:, columns], head.labels, head.operating_point
+        )
+
+
 def fit_calibration(
-    logits: np.ndarray, truth: np.ndarray, labels: LabelSet, operating_point: float = 0.85
+    logits: np.ndarray, truth: np.ndarray, labels: Iterable[str], operating_point: float = 0.85
 ) -> dict[str, Calibration]:
     """Fit Platt scaling and a threshold per label on validation pictures.
 
     logits, truth: [N, L]; truth is 0 or 1, NaN where unknown. The threshold is the highest one
-    whose sensitivity is at least `operating_point` (for 'normal' too: normal pictures found).
+    whose sensitivity is at least `operating_point` (for 'normal' too: normal pictures found), or,
+    where that leaves a specificity under 0.7, the lowest one that reaches this.
     Source: Platt 1999, 'Probabilistic outputs for support vector machines'.
     """
     result = {}
@@ -43,7 +72,10 @@ def fit_calibration(
             continue
         scale, offset = _platt(score, actual)
         probability = sigmoid(score * scale + offset)
-        threshold = threshold_for_sensitivity(probability, actual, operating_point)
+        threshold = max(
+            threshold_for_sensitivity(probability, actual, operating_point),
+            threshold_for_specificity(probability, actual, _LEAST_SPECIFICITY),
+        )
         result[label] = Calibration(round(scale, 5), round(offset, 5), round(threshold, 5))
     return result
 
@@ -65,3 +97,13 @@ def threshold_for_sensitivity(
     needed = max(1, int(np.ceil(sensitivity * positives.size - 1e-9)))
     # Just below the last positive that must be found, so that rounding cannot lose it.
     return float(max(0.0, positives[needed - 1] - 1e-5))
+
+
+def threshold_for_specificity(
+    probability: np.ndarray, actual: np.ndarray, specificity: float
+) -> float:
+    """Return the lowest threshold at which `specificity` of the negatives (0..1) is reached."""
+    negatives = np.sort(probability[actual == 0])
+    below = int(np.ceil(specificity * negatives.size - 1e-9))
+    # Just above the last negative that must stay below.
+    return float(negatives[below - 1] + 1e-5) if below else 0.0

@@ -11,12 +11,15 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from difflib import get_close_matches
 from typing import Any
 
 from .errors import UsageError
 
 #: The label of a photograph without any sign of disease.
 NORMAL = "normal"
+#: Hard exudates within one disc diameter of the centre of the macula.
+MACULAR_OEDEMA = "macular_oedema"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,9 +40,10 @@ class Condition:
     narrow table. aliases: names of folders and of label values in public sets. odir_letter: the
     ODIR-2019 challenge's letter. odir_keywords: parts of ODIR's diagnostic keywords. pattern: a
     regular expression by which a text names the condition; narrower and neighbouring names count
-    as the condition. grades: the more specific keyword first. caution, caution_zh: what is said
-    whenever the condition is likely. known: False for a hospital's own label, of which nothing but
-    its name is known.
+    as the condition. grades: from the mildest on, or the forms; of two keywords that a text has,
+    the earlier counts. subject: the part of the knowledge library that speaks of it, where that is
+    not its own. caution, caution_zh: what is said whenever the condition is likely. known: False
+    for a hospital's own label, of which nothing but its name is known.
 
     Example: `CONDITIONS["dr"].icd10` is 'H36.0'.
     """
@@ -55,6 +59,7 @@ class Condition:
     odir_keywords: tuple[str, ...] = ()
     pattern: str = ""
     grades: tuple[Grade, ...] = ()
+    subject: str | None = None
     icd10: str | None = None
     snomed: str | None = None
     caution: str = ""
@@ -78,7 +83,7 @@ _TABLE: tuple[Condition, ...] = (
         finding="no sign of a condition that it looks for",
         finding_zh="未见所筛查疾病的征象",
         short="norm",
-        aliases=("n", "normal_fundus", "healthy", "no_dr"),
+        aliases=("n", "normal_fundus", "healthy"),
         odir_letter="N",
         odir_keywords=("normal fundus",),
     ),
@@ -182,10 +187,24 @@ _TABLE: tuple[Condition, ...] = (
         icd10="H35.0",
     ),
     Condition(
+        key=MACULAR_OEDEMA,
+        name="macular oedema",
+        name_zh="黄斑水肿",
+        finding="hard exudates near the centre of the macula, macular oedema suspected",
+        finding_zh="黄斑中心附近有硬性渗出，可疑黄斑水肿",
+        short="me",
+        aliases=("dme", "diabetic_macular_oedema", "diabetic_macular_edema", "macular_edema"),
+        pattern=r"macular (?:o)?edema|\bdmo\b|\bdme\b|\bcsmo\b|\bcsme\b|黄斑水肿",
+        subject="dr",
+        icd10="H36.0",
+        caution="A photograph shows exudates, not thickness; OCT confirms macular oedema.",
+        caution_zh="照片只能显示渗出而不能显示厚度；黄斑水肿须以OCT确认。",
+    ),
+    Condition(
         key="other",
         name="another abnormality",
         name_zh="其他异常",
-        finding="signs of another abnormality, which the classifier does not name",
+        finding="signs that suggest another abnormality, which the classifier does not name",
         finding_zh="提示其他异常（分类器不指明为何种疾病）",
         short="othe",
         aliases=("o", "others"),
@@ -196,7 +215,16 @@ _TABLE: tuple[Condition, ...] = (
 #: Every condition that is known, by key.
 CONDITIONS: dict[str, Condition] = {c.key: c for c in _TABLE}
 #: What an encoder learns where its data have these and nobody asks for others.
-DEFAULT_LABELS = ("normal", "dr", "amd", "glaucoma", "myopia", "cataract")
+DEFAULT_LABELS = (
+    "normal",
+    "dr",
+    "amd",
+    "glaucoma",
+    "myopia",
+    "cataract",
+    "hypertensive",
+    "other",
+)
 
 
 def register(condition: Condition) -> None:
@@ -320,6 +348,25 @@ class LabelSet:
             for c in self.conditions
             if c.pattern and c.key != NORMAL and re.search(c.pattern, text, re.IGNORECASE)
         ]
+
+    def meant_by(self, text: str) -> str:
+        """Return the label that a person means: by key, name, alias, or the start of one.
+
+        Raises UsageError, naming the nearest, if it is none.
+        """
+        wanted = normalized(text)
+        called = {
+            normalized(name): c.key
+            for c in self.conditions
+            for name in (*c.aliases, c.name, c.name_zh, c.key)
+        }
+        starts = {key for name, key in called.items() if wanted and name.startswith(wanted)}
+        found = {called[wanted]} if wanted in called else starts or set(self.named_in(text))
+        if len(found) == 1:
+            return found.pop()
+        near = get_close_matches(wanted, called, n=1)
+        hint = f"; did you mean {called[near[0]]}?" if near else f"; use {', '.join(self)}."
+        raise UsageError(f"'{text}' is not one of the conditions that the model looks for{hint}")
 
     def names(self, keys: Sequence[str], language: str = "en") -> list[str]:
         """Return the names of some keys in 'en' or 'zh'."""

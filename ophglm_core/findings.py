@@ -11,11 +11,18 @@ from typing import Any
 import numpy as np
 
 from .conditions import NORMAL
+from .file_names import printable
 from .images import Picture
 
 #: Said once by every output.
 NOTICE = "Decision support for research, not a diagnosis; a clinician must review the image."
 NOTICE_ZH = "仅供科研辅助决策，不构成诊断；须由临床医生阅片。"
+
+
+def notice(language: str) -> str:
+    """Return the notice in 'en' or 'zh'."""
+    return NOTICE_ZH if language == "zh" else NOTICE
+
 
 _EYE_IN_NAME = re.compile(r"(?<![a-z])(left|right|os|od)(?![a-z])", re.IGNORECASE)
 _EYES = {"left": "left", "os": "left", "right": "right", "od": "right"}
@@ -27,10 +34,15 @@ class Findings:
 
     image: its path, or what a picture in memory is called. status: 'ok', 'ungradable' or 'error'.
     probabilities: calibrated, per label (0 to 1). positive: the diseases at or above their
-    threshold; ['normal'] if there is none and 'normal' reaches its own. laterality: 'left', 'right'
-    or None; it comes from the file's name and is no more certain than that. cams and features:
+    threshold; ['normal'] if there is none and 'normal' reaches its own. grade: of diabetic
+    retinopathy by the ICDR scale, 0 to 4, the median of grade_probabilities (of each grade);
+    referable: whether moderate retinopathy or worse, or macular oedema, reaches its threshold; all
+    None or empty where the model does not grade. laterality: 'left', 'right'
+    or None; it comes from the tags of a DICOM file, else from the file's name and is then no more
+    certain than that. patient and acquired (the day, as 2024-05-03): from the tags. message: why
+    there is nothing, or what to know of the file. cams and features:
     class activation maps [L, h, w] and the last feature map [C, h, w], where they were asked for.
-    picture: what was classified.
+    picture: what was classified. eye_given: whether a person said which eye it is.
 
     Example:
         for finding in assistant.classify("photographs/"):
@@ -42,11 +54,17 @@ class Findings:
     model: str
     probabilities: dict[str, float] = field(default_factory=dict)
     positive: list[str] = field(default_factory=list)
+    grade: int | None = None
+    grade_probabilities: tuple[float, ...] = ()
+    referable: bool | None = None
     message: str | None = None
     laterality: str | None = None
+    patient: str | None = None
+    acquired: str | None = None
     cams: np.ndarray | None = field(default=None, compare=False, repr=False)
     features: np.ndarray | None = field(default=None, compare=False, repr=False)
     picture: Picture | None = field(default=None, compare=False, repr=False)
+    eye_given: bool = False
 
     @property
     def diseases(self) -> list[str]:
@@ -57,18 +75,23 @@ class Findings:
     def to_json(self, labels: Iterable[str] = ()) -> dict[str, Any]:
         """Return the findings as a JSON line's values, in their published order.
 
-        labels: the model's, each of which is null where the photograph could not be judged.
+        labels: the model's, each of which is null where the photograph could not be judged. Names
+        are as `file_names.printable` writes them.
         """
         probabilities = dict.fromkeys(labels) | {
             label: round(value, 4) for label, value in self.probabilities.items()
         }
         return {
-            "image": self.image,
+            "image": printable(self.image),
             "status": self.status,
             "probabilities": probabilities,
             "positive": self.positive,
-            "message": self.message,
+            "dr_grade": self.grade,
+            "referable": self.referable,
+            "message": printable(self.message) if self.message else None,
             "eye": self.laterality,
+            "patient": printable(self.patient) if self.patient else None,
+            "acquired": self.acquired,
             "model": self.model,
         }
 

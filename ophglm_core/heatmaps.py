@@ -1,7 +1,8 @@
 """Where the encoder looked: class activation maps laid over the photograph.
 
-A map is the exact decomposition of a label's logit over patches (Zhou et al. 2016, arXiv
-1512.04150). It shows what moved the network, which is not the same as a lesion.
+A map decomposes a label's logit over patches (Zhou et al. 2016, arXiv 1512.04150), at twice the
+network's resolution. It shows what moved the network, which is not the same as a lesion; how often
+its strongest point lies in one is measured by `evaluation.pointing`.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
-from PIL import Image
+from PIL import Image, ImageDraw
 
 from .conditions import LabelSet
 from .findings import Findings
@@ -17,6 +18,9 @@ from .images import SURROUND, crop_disc, open_photograph
 
 #: Black through red and yellow to white: reads in grey, too.
 _STOPS = np.array([[0, 0, 0], [120, 0, 40], [230, 60, 0], [255, 190, 0], [255, 255, 220]])
+_POSITIONS = np.linspace(0, 1, len(_STOPS))
+#: What is marked must be seen through its mark.
+_OPACITY = 0.55
 _SIZE = 512
 
 
@@ -27,6 +31,32 @@ def heat(values: np.ndarray, size: int = _SIZE) -> np.ndarray:
     positive = np.clip(positive / max(4.0, float(positive.max())), 0, 1)
     picture = Image.fromarray(positive).resize((size, size), Image.Resampling.BICUBIC)
     result: np.ndarray = np.clip(np.asarray(picture), 0, 1)
+    return result
+
+
+def strongest_point(values: np.ndarray) -> tuple[float, float]:
+    """Return where a map [h, w] is strongest: x and y as fractions of its width and height."""
+    row, column = np.unravel_index(int(values.argmax()), values.shape)
+    return (float(column) + 0.5) / values.shape[1], (float(row) + 0.5) / values.shape[0]
+
+
+def with_legend(picture: Image.Image, text: str) -> Image.Image:
+    """Return an overlay with a strip below it: what it is of, and the colours from weak to strong.
+
+    text: in the letters of Pillow's own font (Latin).
+    """
+    size, strip = picture.width, 30
+    result = Image.new("RGB", (size, picture.height + strip))
+    result.paste(picture)
+    scale = np.linspace(0, 1, size // 4)
+    colours = np.stack([np.interp(scale, _POSITIONS, _STOPS[:, c]) for c in range(3)], axis=1)
+    bar = np.repeat(colours[None].astype(np.uint8), 10, axis=0)
+    x, y = size - size // 4 - 44, picture.height
+    result.paste(Image.fromarray(bar), (x, y + 10))
+    draw = ImageDraw.Draw(result)
+    draw.text((6, y + 9), text, fill="white")
+    draw.text((x - 30, y + 9), "weak", fill="white")
+    draw.text((size - 40, y + 9), "strong", fill="white")
     return result
 
 
@@ -41,10 +71,9 @@ def overlay(findings: Findings, labels: LabelSet, label: str, size: int = _SIZE)
     picture = Path(findings.image) if findings.picture is None else findings.picture
     crop = crop_disc(open_photograph(picture, min_side=size), size)
     warmth = heat(findings.cams[labels.index(label)], size)
-    position = np.linspace(0, 1, len(_STOPS))
-    colour = np.stack([np.interp(warmth, position, _STOPS[:, c]) for c in range(3)], axis=2)
+    colour = np.stack([np.interp(warmth, _POSITIONS, _STOPS[:, c]) for c in range(3)], axis=2)
     pixels = np.asarray(crop, dtype=np.float32)
     # A coarse map reaches over the edge of the retina; nothing can be seen in the surround.
-    share = 0.65 * (warmth * (pixels.max(axis=2) > SURROUND))[..., None]
+    share = _OPACITY * (warmth * (pixels.max(axis=2) > SURROUND))[..., None]
     mixed = pixels * (1 - share) + colour * share
     return Image.fromarray(mixed.clip(0, 255).astype(np.uint8))

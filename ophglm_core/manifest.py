@@ -14,7 +14,8 @@ from .conditions import DEFAULT_LABELS, LabelSet
 
 FORMAT = 2
 #: The kinds of heads that this version knows.
-HEAD_KINDS = ("multi_label",)
+HEAD_KINDS = ("multi_label", "ordinal")
+CONDITIONS_HEAD, DR_GRADE_HEAD, MACULAR_OEDEMA_HEAD = "conditions", "dr_grade", "macular_oedema"
 #: The closed answers that the fusion module's small head gives beside the soft tokens.
 CLOSED_ANSWERS = (
     "yes",
@@ -59,8 +60,10 @@ class Calibration:
 class Head:
     """One head of the encoder: its outputs in order, by label.
 
-    kind: 'multi_label', a sigmoid a label. operating_point: the sensitivity at which the thresholds
-    were set.
+    kind: 'multi_label', a sigmoid a label; 'ordinal', a sigmoid for each grade from the second on,
+    the probability of at least that grade (Frank and Hall 2001, 'A simple approach to ordinal
+    classification'), and the labels are the grades' numbers. operating_point: the sensitivity at
+    which the thresholds were set.
     """
 
     name: str
@@ -141,7 +144,8 @@ class LanguageModelInfo:
 class Manifest:
     """The contents of `ophglm.json`.
 
-    heads: of the encoder; the first is the multi-label one. own_labels: those of a hospital's own,
+    heads: of the encoder, in the order of its outputs; the first is that of the conditions.
+    own_labels: those of a hospital's own,
     which the table of conditions does not know. ood_threshold: the score from which a picture is
     out of distribution; None where no gate was fitted. training, metrics: of the encoder.
     """
@@ -163,12 +167,36 @@ class Manifest:
         """The multi-label head that gives the conditions."""
         return self.heads[0]
 
+    @property
+    def grade_head(self) -> Head | None:
+        """The ordinal head that grades diabetic retinopathy, where there is one."""
+        return next((head for head in self.heads if head.kind == "ordinal"), None)
+
+    @property
+    def outputs(self) -> list[tuple[str, str]]:
+        """The encoder's outputs in their order, each by its head's name and its label."""
+        return [(head.name, label) for head in self.heads for label in head.labels]
+
+    def columns(self, kind: str) -> list[int]:
+        """Return the numbers of the encoder's outputs that belong to heads of a kind."""
+        kinds = [head.kind for head in self.heads for _ in head.labels]
+        return [number for number, found in enumerate(kinds) if found == kind]
+
+    def calibrations(self) -> dict[str, Calibration]:
+        """Return the calibration of each label of the multi-label heads."""
+        heads = [head for head in self.heads if head.kind == "multi_label"]
+        return {label: head.calibration_of(label) for head in heads for label in head.labels}
+
+    def conditions(self) -> LabelSet:
+        """Return the labels of the conditions head. Raises UsageError as `label_set`."""
+        return LabelSet.of(self.conditions_head.labels, self.own_labels)
+
     def label_set(self) -> LabelSet:
-        """Return the labels that the outputs stand for, in their order.
+        """Return the labels of all multi-label heads, in the order of the outputs.
 
         Raises UsageError if this version does not know one of them.
         """
-        return LabelSet.of(self.conditions_head.labels, self.own_labels)
+        return LabelSet.of(self.calibrations(), self.own_labels)
 
     def to_json(self) -> str:
         """Return the manifest as indented JSON."""

@@ -28,6 +28,9 @@ def card(manifest: Manifest) -> str:
     return _template().render(
         m=manifest,
         head=manifest.conditions_head,
+        calibrations=manifest.calibrations(),
+        grades=manifest.grade_head,
+        positives=manifest.metrics.get("positives", {}),
         labels=labels,
         own=labels.own,
         diseases=joined(labels.names(labels.diseases)),
@@ -35,16 +38,21 @@ def card(manifest: Manifest) -> str:
         notice=NOTICE,
         vqa_columns=_VQA_COLUMNS,
         text_metrics=_TEXT_METRICS,
-        commands=_fusion_commands(manifest),
+        encoder_commands=_commands(manifest.training),
+        encoder_notes=[
+            note for step in _steps(manifest.training) for note in step.get("notes", [])
+        ],
+        commands=_commands(manifest.fusion.training) if manifest.fusion else [],
     )
 
 
-def _fusion_commands(manifest: Manifest) -> list[str]:
-    if manifest.fusion is None:
-        return []
-    training = manifest.fusion.training
-    steps = (*training.get("before", []), training)
-    return [step["command"] for step in steps if step.get("command")]
+def _steps(training: dict[str, Any]) -> list[dict[str, Any]]:
+    """Return the trainings that weights come from, the earliest first."""
+    return [*training.get("before", []), training]
+
+
+def _commands(training: dict[str, Any]) -> list[str]:
+    return [step["command"] for step in _steps(training) if step.get("command")]
 
 
 def _metric(value: float | None, confidence_interval: list[float] | None = None) -> str:

@@ -45,8 +45,13 @@ class ModelFolder:
 
     @cached_property
     def labels(self) -> LabelSet:
-        """The labels that its outputs stand for, in their order."""
+        """The labels of all its multi-label heads, in the order of the outputs."""
         return self.manifest.label_set()
+
+    @cached_property
+    def conditions(self) -> LabelSet:
+        """The labels of the conditions head: what a photograph's record must say to judge it."""
+        return self.manifest.conditions()
 
     @property
     def encoder_onnx(self) -> Path:

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 from .conditions import NORMAL, LabelSet
 from .findings import Findings
+from .grading import GRADE_NAMES
 
 _NUMBERS = ("no", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten")
 
@@ -48,6 +49,35 @@ def sentence_case(text: str) -> str:
     return text[:1].upper() + text[1:]
 
 
+#: Why a photograph cannot be judged; a reason that is not here is said in English.
+_REASONS_ZH = {
+    "it is too dark": "过暗",
+    "it is washed out": "过曝",
+    "too little of the retina is in the picture": "可见视网膜过少",
+    "it does not look like a colour fundus photograph": "不像彩色眼底照片",
+}
+
+
+def message_in(findings: Findings, language: str) -> str:
+    """Return what is to be known of a photograph, such as why it is not graded."""
+    message = findings.message or ""
+    reason = message.removeprefix("Not graded: ").rstrip(".")
+    if language == "zh" and message.startswith("Not graded: "):
+        return f"未判读：{_REASONS_ZH.get(reason, reason)}。"
+    return message
+
+
+def eye_name(findings: Findings, language: str = "en") -> str:
+    """Return which eye it is and how that is known, as in 'left eye by its file name'; '' if it is
+    not known."""
+    if findings.laterality is None:
+        return ""
+    left = findings.laterality == "left"
+    if language == "zh":
+        return ("" if findings.eye_given else "据文件名为") + ("左眼" if left else "右眼")
+    return f"{findings.laterality} eye" + ("" if findings.eye_given else " by its file name")
+
+
 def describe(
     findings: Findings, labels: LabelSet, language: str = "en", name: str | None = None
 ) -> str:
@@ -60,6 +90,7 @@ def describe(
     if findings.status == "ungradable":
         reason = (findings.message or "").rstrip(".")
         if zh:
+            reason = message_in(findings, "zh").rstrip("。")
             return f"{subject}无法用于判读（{reason}），因此没有从中得出任何结论。"
         capital = sentence_case(subject)
         return f"{capital} cannot be judged ({reason}), so nothing is concluded from it."
@@ -95,8 +126,34 @@ def _english(
             f"{subject} is uncertain: none of the {count} conditions that it looks for reaches its "
             "threshold, and it cannot be called normal either."
         )
+    sentences += _grade(findings, "en")
     sentences += [labels[d].caution for d in likely if labels[d].caution]
     return " ".join(sentences)
+
+
+def grade_text(findings: Findings, language: str = "en") -> str:
+    """Word the suggested grade of diabetic retinopathy with its neighbours' probabilities, as in
+    '2, moderate non-proliferative (54%; mild non-proliferative 21%, ...)'; '' without a grade."""
+    if findings.grade is None:
+        return ""
+    names, zh = GRADE_NAMES[language], language == "zh"
+    best, probabilities = findings.grade, findings.grade_probabilities
+    beside = [g for g in (best - 1, best + 1) if 0 <= g < len(names)]
+    parts = [f"{names[g]}{'' if zh else ' '}{percent(probabilities[g], language)}" for g in beside]
+    first = percent(probabilities[best], language)
+    if zh:
+        return f"{best}级，{names[best]}（{first}；{'、'.join(parts)}）"
+    return f"{best}, {names[best]} ({first}; {', '.join(parts)})"
+
+
+def _grade(findings: Findings, language: str) -> list[str]:
+    """Say the grade where retinopathy was found; a grade of what was not found says nothing."""
+    text = grade_text(findings, language)
+    if not text or "dr" not in findings.positive:
+        return []
+    if language == "zh":
+        return [f"糖尿病视网膜病变的分级建议（ICDR分级）：{text}。"]
+    return [f"The grade of diabetic retinopathy that it suggests on the ICDR scale is {text}."]
 
 
 def _chinese(
@@ -121,5 +178,6 @@ def _chinese(
         sentences.append(
             f"从{subject}看：所筛查的{count}种疾病均未达到阈值，但也不能判为正常，结果不确定。"
         )
+    sentences += _grade(findings, "zh")
     sentences += [labels[d].caution_zh for d in likely if labels[d].caution_zh]
     return "".join(sentences)

@@ -16,6 +16,7 @@ from importlib import resources
 
 from ..assets import sample_path
 from ..conditions import CONDITIONS, NORMAL, LabelSet, default_labels
+from ..grading import GRADE_NAMES
 from ..wording import sentence_case
 from .keywords import split_keywords
 from .records import Record, choose_labels
@@ -207,10 +208,14 @@ class _Maker:
 
 
 def _grades(record: Record, labels: LabelSet, language: str) -> Iterator[tuple[str, str]]:
-    """Yield (condition, grade) of a record whose keywords give exactly one grade of it."""
+    """Yield (condition, grade) of a record of which one grade is known."""
+    if "dr" in labels and record.grade:
+        yield "dr", GRADE_NAMES[language][record.grade]
     keywords = split_keywords((record.keywords or "").lower())
     sure = [keyword for keyword in keywords if not keyword.startswith("susp")]
     for label in labels:
+        if label == "dr":
+            continue
         grades = CONDITIONS[label].grades if label in CONDITIONS else ()
         found = {
             next((g.zh if language == "zh" else g.en for g in grades if g.keyword in keyword), None)

@@ -43,6 +43,19 @@ def labels_from_keywords(keywords: str) -> dict[str, int] | None:
     return {key: int(key in found) for key in odir_labels()}
 
 
+def grade_from_keywords(keywords: str) -> int | None:
+    """Return the grade of diabetic retinopathy, 1 to 4 by the ICDR scale, that the keywords give
+    without a doubt; None if they give none, or more than one."""
+    sure = [p.lower() for p in split_keywords(keywords) if not p.lower().startswith("susp")]
+    found = {
+        number
+        for keyword in sure
+        for number, grade in enumerate(CONDITIONS["dr"].grades, start=1)
+        if grade.keyword in keyword
+    }
+    return found.pop() if len(found) == 1 else None
+
+
 def _condition(keyword: str) -> str:
     """Return the condition that a keyword in lower case stands for."""
     for condition in CONDITIONS.values():

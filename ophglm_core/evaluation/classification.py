@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,12 +12,22 @@ import numpy as np
 
 from ..classifier import Classifier
 from ..conditions import LabelSet
-from ..data.records import Record, label_matrix, read_records
+from ..data.duplicates import read_sets
+from ..data.records import Record, label_matrix
+from ..data.report import ReadReport
 from ..data.splits import Split
+from ..data.targets import grades_of
 from ..errors import InputError, UsageError
 from ..findings import Findings
 from ..model_folder import ModelFolder
-from .metrics import METRICS, all_metrics, bootstrap, confidence_interval
+from .metrics import (
+    GRADE_METRICS,
+    METRICS,
+    all_metrics,
+    bootstrap,
+    confidence_interval,
+    grade_metrics,
+)
 
 #: What can be measured: everything, or one part of the model's own split.
 PARTS = ("all", "train", "validation", "test")
@@ -62,7 +73,10 @@ def evaluate_classifier(
     """
     require_part(part)
     labels, training = model.labels, model.manifest.training
-    records = [record for folder in data for record in read_records(folder)]
+    report = ReadReport()
+    records = [r for found in read_sets(data, report).values() for r in found]
+    for sentence in report.sentences():
+        remark(sentence)
     labelled = dict.fromkeys(key for record in records for key in record.labels)
     if not any(key in labels for key in labelled):
         raise InputError(
@@ -71,7 +85,7 @@ def evaluate_classifier(
         )
     if part != "all":
         if "split" in training:
-            records = Split(**training["split"]).parts(records, labels)[part]
+            records = Split(**training["split"]).parts(records, model.conditions)[part]
         else:
             remark("The model folder names no split, so all photographs are measured.")
         if not records:
@@ -104,12 +118,14 @@ def evaluate(
 
     Photographs that are ungradable or cannot be read are counted as excluded and judge nothing.
     Every metric comes with its 95 % bootstrap confidence interval over patients (`rounds`
-    resamples). Raises InputError if nothing can be judged.
+    resamples), and all of it once more for each source where there are several: what pools sources
+    also measures how well these are told apart. Raises InputError if nothing can be judged.
     """
     labels = classifier.model.labels
     kept: list[Record] = []
     findings: list[Findings] = []
     excluded = {"ungradable": 0, "error": 0}
+    lost: Counter[tuple[str, str]] = Counter()
     classified = classifier.classify(r.image for r in records)
     for done, (record, finding) in enumerate(zip(records, classified, strict=True), start=1):
         progress(done, len(records))
@@ -118,33 +134,76 @@ def evaluate(
             findings.append(finding)
         else:
             excluded[finding.status] += 1
+            lost[record.source, finding.status] += 1
     if not kept:
         raise InputError("None of the photographs can be judged.")
     truth = label_matrix(kept, labels)
     probability = np.array([[f.probabilities[label] for label in labels] for f in findings])
-    thresholds = classifier.thresholds
-    resampled = bootstrap(
-        [r.patient for r in kept],
-        lambda rows: all_metrics(truth[rows], probability[rows], labels, thresholds),
-        rounds,
-    )
+    thresholds, grades = classifier.thresholds, grades_of(kept)
+    graded = classifier.referable
+    of_grades = np.array([f.grade_probabilities for f in findings])  # [N, 5], [N, 0] without a head
+
+    def measure(rows: np.ndarray) -> dict[str, Any]:
+        values = all_metrics(truth[rows], probability[rows], labels, thresholds)
+        if graded is not None:
+            values["grade"] = grade_metrics(grades[rows], of_grades[rows], graded)
+        return values
+
+    def measured(rows: np.ndarray) -> dict[str, Any]:
+        patients = [kept[row].patient for row in rows]
+        resampled = bootstrap(patients, lambda drawn: measure(rows[drawn]), rounds)
+        return {
+            "photographs": len(rows),
+            "patients": len(set(patients)),
+            "positives": {k: int(np.nansum(truth[rows, i])) for i, k in enumerate(labels)},
+            **measure(rows),
+            "confidence_intervals": _confidence_intervals(resampled, labels),
+        }
+
+    everything = np.arange(len(kept))
+    sources = np.array([r.source for r in kept])
     metrics = {
         "model": classifier.model.identity,
-        "photographs": len(kept),
-        "patients": len({r.patient for r in kept}),
         "excluded": excluded,
         "thresholds": thresholds,
-        **all_metrics(truth, probability, labels, thresholds),
-        "confidence_intervals": _confidence_intervals(resampled, labels),
+        "referable_threshold": graded,
+        **measured(everything),
         "confusion": confusion(truth, findings, labels),
+        "grade_confusion": _grade_confusion(grades, findings),
+        "sources": {
+            str(source): {
+                **measured(everything[sources == source]),
+                "excluded": {status: lost[source, status] for status in excluded},
+            }
+            for source in (dict.fromkeys(sources) if len(set(sources)) > 1 else ())
+        },
     }
     return Evaluation(kept, findings, labels, truth, probability, thresholds, metrics)
 
 
+def _grade_confusion(grades: np.ndarray, findings: Sequence[Findings]) -> list[list[int]]:
+    """Count how often each grade (rows) was called each grade (columns)."""
+    table = np.zeros((5, 5), dtype=int)
+    for grade, finding in zip(grades, findings, strict=True):
+        if not np.isnan(grade) and finding.grade is not None:
+            table[int(grade), finding.grade] += 1
+    counts: list[list[int]] = table.tolist()
+    return counts
+
+
 def _confidence_intervals(resampled: list[dict[str, Any]], labels: LabelSet) -> dict[str, Any]:
-    """Return the interval of each metric over what `all_metrics` gave of each resample, in its
-    form."""
-    return {
+    """Return the interval of each metric over what `measure` gave of each resample, in its form."""
+    intervals: dict[str, Any] = (
+        {}
+        if "grade" not in resampled[0]
+        else {
+            "grade": {
+                name: confidence_interval([r["grade"][name] for r in resampled])
+                for name in GRADE_METRICS
+            }
+        }
+    )
+    return intervals | {
         "labels": {
             label: {
                 name: confidence_interval([r["labels"][label][name] for r in resampled])

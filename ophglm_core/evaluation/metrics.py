@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from ..conditions import LabelSet
+from ..grading import REFERABLE, suggested_grade
 
 #: Equal-width bins of the expected calibration error (Guo et al. 2017, arXiv 1706.04599).
 ECE_BINS = 10
@@ -98,6 +99,42 @@ def all_metrics(
     return {"labels": by_label, "macro": macro, "odir": _odir_score(truth, probability, limits)}
 
 
+#: The metrics of the grade of diabetic retinopathy, in the order in which they are shown.
+GRADE_METRICS = (
+    "kappa",
+    "exact",
+    "within_one",
+    "referable_auc",
+    "referable_sensitivity",
+    "referable_specificity",
+)
+
+
+def grade_metrics(
+    actual: np.ndarray, probability: np.ndarray, threshold: float
+) -> dict[str, float | None]:
+    """Return GRADE_METRICS: quadratic weighted kappa, shares of grades that are met and missed by
+    one at most, and how well moderate retinopathy or worse is told from less.
+
+    actual: [N], 0 to 4, NaN where unknown. probability: [N, 5], of each grade. threshold: on the
+    probability of moderate or worse. What is not defined is None.
+    """
+    known = ~np.isnan(actual)
+    grades, probability = actual[known].astype(int), probability[known]
+    if not grades.size:
+        return dict.fromkeys(GRADE_METRICS)
+    called = suggested_grade(probability)
+    refer = (grades >= REFERABLE).astype(int)
+    score = probability[:, REFERABLE:].sum(axis=1)
+    by_label = label_metrics(refer, score, threshold)
+    return {
+        "kappa": quadratic_kappa(grades, called),
+        "exact": float((called == grades).mean()),
+        "within_one": float((abs(called - grades) <= 1).mean()),
+        **{f"referable_{name}": by_label[name] for name in ("auc", "sensitivity", "specificity")},
+    }
+
+
 def _odir_score(truth: np.ndarray, probability: np.ndarray, limits: np.ndarray) -> float | None:
     """The ODIR-2019 challenge's score: mean of kappa, F1 and AUC over all labels taken as one.
 
@@ -170,6 +207,15 @@ def _auc(actual: np.ndarray, score: np.ndarray) -> float | None:
 
     both = 0 < actual.sum() < actual.size
     return float(roc_auc_score(actual, score)) if both else None
+
+
+def quadratic_kappa(actual: np.ndarray, called: np.ndarray) -> float | None:
+    """Quadratic weighted kappa of grades [N] (Cohen 1968); None where one grade is all there is."""
+    from sklearn.metrics import cohen_kappa_score
+
+    if len(set(actual) | set(called)) < 2:
+        return None
+    return float(cohen_kappa_score(actual, called, weights="quadratic"))
 
 
 def mean_defined(values: Sequence[Any]) -> float:

@@ -86,8 +86,9 @@ def ask_questions(
     'photograph': with the picture's soft tokens. 'nothing': without. 'findings': without soft
     tokens, with the classifier's findings as text. 'shuffled': with the soft tokens of another
     patient's picture; where there is none, the question has no such answer and does not count for
-    it. Questions whose words the text encoder does not know, and those about pictures that cannot
-    be read or graded, are excluded and counted.
+    it. Questions whose words the text encoder does not know, those about a condition that the
+    fusion module was not trained on, and those about pictures that cannot be read or graded, are
+    excluded and counted.
 
     Returns 'model', 'questions' (how many were asked), 'excluded', 'kinds' (exact match and F1 by
     kind and language) and 'presence' (balanced accuracy by disease); a metric is None where no
@@ -95,7 +96,9 @@ def ask_questions(
     """
     labels = classifier.model.labels
     rng = random.Random(seed)
-    known = [p for p in pairs if runtime.in_vocabulary(p.question)]
+    worded = [p for p in pairs if runtime.in_vocabulary(p.question)]
+    trained = (None, *runtime.conditions)
+    known = [p for p in worded if asked_about(p, labels) in trained]
     groups: dict[tuple[str | None, ...], list[VqaPair]] = {}
     for pair in known:
         groups.setdefault((pair.kind, pair.language, asked_about(pair, labels)), []).append(pair)
@@ -107,7 +110,8 @@ def ask_questions(
         progress(len(findings), len(paths) + len(chosen))
     asked = [p for p in chosen if all(findings[path].status == "ok" for path in p.image)]
     excluded = {
-        "unknown_words": len(pairs) - len(known),
+        "unknown_words": len(pairs) - len(worded),
+        "untrained": len(worded) - len(known),
         "ungradable": len(chosen) - len(asked),
     }
     if not asked:

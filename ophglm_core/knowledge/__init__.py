@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from functools import cache
 from importlib import resources
 
+from ..conditions import CONDITIONS
+
 #: Statements about the assistant itself rather than a condition.
 GENERAL = "general"
 
@@ -60,4 +62,6 @@ def meaning(condition: str) -> str:
 
 def on(condition: str, topic: str) -> Statement | None:
     """Return the first statement on a condition and topic, or None."""
-    return next((s for s in statements(condition) if s.topic == topic), None)
+    known = CONDITIONS.get(condition)
+    subject = known.subject if known is not None and known.subject is not None else condition
+    return next((s for s in statements(subject) if s.topic == topic), None)

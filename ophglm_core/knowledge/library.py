@@ -173,7 +173,11 @@ def subjects() -> Mapping[str, Subject]:
     """Return every subject by key: the table of conditions, and what lies beyond it."""
     from ..conditions import CONDITIONS
 
-    table = {c.key: Subject(c.key, c.name, c.name_zh, c.pattern) for c in CONDITIONS.values()}
+    table = {
+        c.key: Subject(c.key, c.name, c.name_zh, c.pattern)
+        for c in CONDITIONS.values()
+        if c.subject is None
+    }
     return table | {key: Subject(key, *rest) for key, *rest in _FURTHER}
 
 

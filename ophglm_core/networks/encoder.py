@@ -13,6 +13,7 @@ import timm
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file
+from timm.models import group_modules
 from torch import Tensor, nn
 
 from ..errors import UsageError
@@ -22,29 +23,36 @@ from ..model_folder import ModelFolder
 class ImageEncoder(nn.Module):
     """Photograph -> logits per label, class activation maps and the last feature map.
 
-    architecture: a timm name (`convnext_atto`, `tf_efficientnet_lite0`, ...). labels: the number of
-    outputs. Raises UsageError if timm has no such network.
+    architecture: a timm name (`convnext_atto`, `tf_efficientnet_lite0`, ...). outputs: of all
+    heads. size: the input in pixels, which some networks (ViT, Swin) are built for. Raises
+    UsageError if timm has no such network.
     """
 
     backbone: Any
     mean: Tensor
     std: Tensor
 
-    def __init__(self, architecture: str, labels: int):
+    def __init__(self, architecture: str, outputs: int, size: int = 224):
         super().__init__()
+        self._frozen: list[nn.Module] = []
         self.architecture = architecture
         try:
-            backbone: Any = timm.create_model(architecture, num_classes=0, global_pool="")
-        except RuntimeError as error:
+            fixed = getattr(timm.get_pretrained_cfg(architecture), "fixed_input_size", False)
+            options: dict[str, Any] = {"img_size": size} if fixed else {}
+            backbone: Any = timm.create_model(
+                architecture, num_classes=0, global_pool="", **options
+            )
+        except (RuntimeError, AssertionError) as error:
             raise UsageError(f"timm has no network called '{architecture}' ({error}).") from None
         if "convnext" in architecture:
             # timm keeps the norm in the head, after a pool that we take away; ours does it once.
             backbone.head = nn.Identity()
         self.backbone = backbone
+        self._channels_last = getattr(backbone, "output_fmt", "NCHW") == "NHWC"
         self.features = int(backbone.num_features)
         self.norm = nn.LayerNorm(self.features, eps=1e-6)
         self.dropout = nn.Dropout(0.1)
-        self.classifier = nn.Linear(self.features, labels)
+        self.classifier = nn.Linear(self.features, outputs)
         nn.init.trunc_normal_(self.classifier.weight, std=0.02)
         nn.init.zeros_(self.classifier.bias)
         self.gate = OodGate(self.features)
@@ -52,9 +60,37 @@ class ImageEncoder(nn.Module):
         self.register_buffer("mean", torch.tensor(config["mean"]).view(1, 3, 1, 1))
         self.register_buffer("std", torch.tensor(config["std"]).view(1, 3, 1, 1))
 
+    def freeze(self, stages: int) -> None:
+        """Keep the first stages of the backbone as they are; timm says what a stage is.
+
+        Raises UsageError if there are not so many.
+        """
+        groups = group_modules(self.backbone, self.backbone.group_matcher(coarse=True))
+        if stages > len(groups):
+            raise UsageError(
+                f"{self.architecture} has {len(groups)} stages that can be frozen, not {stages}."
+            )
+        names = [name for stage in list(groups)[:stages] for name in groups[stage]]
+        self._frozen = [self.backbone.get_submodule(name) for name in names]
+        for module in self._frozen:
+            module.requires_grad_(False)
+
+    def train(self, mode: bool = True) -> ImageEncoder:
+        """Set the mode; what is frozen keeps its batch statistics."""
+        super().train(mode)
+        for module in self._frozen:
+            module.eval()
+        return self
+
     def feature_map(self, pixels: Tensor) -> Tensor:
         """RGB [B, 3, H, W] in 0..1 -> features [B, C, h, w]."""
         features: Tensor = self.backbone.forward_features((pixels - self.mean) / self.std)
+        if features.ndim == 3:  # a transformer's tokens [B, N, C], its class token first
+            features = features[:, self.backbone.num_prefix_tokens :]
+            side = round(features.shape[1] ** 0.5)
+            return features.transpose(1, 2).unflatten(2, (side, -1))
+        if self._channels_last:
+            return features.permute(0, 3, 1, 2)
         return features
 
     def hint_widths(self, strides: tuple[int, ...]) -> list[int]:
@@ -72,8 +108,22 @@ class ImageEncoder(nn.Module):
         return features, inside
 
     def forward(self, pixels: Tensor) -> Tensor:
-        """RGB [B, 3, H, W] in 0..1 -> logits [B, labels]."""
+        """RGB [B, 3, H, W] in 0..1 -> logits [B, outputs]."""
         pooled = self.feature_map(pixels).mean(dim=(2, 3))  # [B, C]
+        logits: Tensor = self.classifier(self.dropout(self.norm(pooled)))
+        return logits
+
+
+class Heads(nn.Module):
+    """The trainable end of an encoder alone, for a training in which all before it stays as it is:
+    its parameters have the encoder's names."""
+
+    def __init__(self, encoder: ImageEncoder):
+        super().__init__()
+        self.norm, self.dropout, self.classifier = encoder.norm, encoder.dropout, encoder.classifier
+
+    def forward(self, pooled: Tensor) -> Tensor:
+        """Pooled features [B, C] -> logits [B, outputs]."""
         logits: Tensor = self.classifier(self.dropout(self.norm(pooled)))
         return logits
 
@@ -154,7 +204,8 @@ def load_encoder(model: ModelFolder) -> ImageEncoder:
 
     Raises UsageError if the weights are not those of the network that the manifest names.
     """
-    encoder = ImageEncoder(model.manifest.encoder.architecture, len(model.labels))
+    info = model.manifest.encoder
+    encoder = ImageEncoder(info.architecture, len(model.manifest.outputs), info.input_size)
     try:
         state = load_file(model.encoder_weights)
         encoder.load_state_dict(

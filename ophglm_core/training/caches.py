@@ -117,6 +117,11 @@ class ImageTokens:
                 progress(done, len(self.paths))
         return broken
 
+    def pooled(self, paths: Sequence[str]) -> np.ndarray:
+        """Return the mean over the patches of some photographs, float32 [N, C]."""
+        rows = [self._tokens[self._index[path]].mean(axis=0, dtype=np.float32) for path in paths]
+        return np.stack(rows)
+
     def batch(self, images: Sequence[tuple[str, ...]]) -> tuple[Tensor, Tensor]:
         """Return tokens float32 [B, M, P, C] and which photographs are shown, float32 [B, M]."""
         most = max(len(paths) for paths in images)

@@ -74,7 +74,7 @@ class TrainingConfig:
     def fingerprint(self) -> dict[str, Any]:
         """Return what must be alike for a stopped training to be taken up again."""
         values = asdict(self)
-        for name in ("command", "out", "data", "vqa", "model", "photographs"):
+        for name in ("command", "out", "data", "vqa", "model", "start", "photographs"):
             values.pop(name, None)  # what is in them is compared, not where they lie
         return values
 
@@ -85,20 +85,32 @@ class EncoderConfig(TrainingConfig):
 
     labels: the conditions to learn, by key, alias or column; none: see data.records.choose_labels.
     size: the input in pixels. first_size: that of the first three quarters of the epochs.
-    pretrained: start from ImageNet weights. start: a model folder whose encoder to go on from.
-    teacher: a model folder whose encoder the new one learns from. validation, test: shares of the
+    architecture: timm's name; None is that of `start`, or else `convnext_atto`. pretrained: start
+    from ImageNet weights. weights: start from a file of weights. start: a model folder whose
+    encoder to go on from.
+    freeze: how many of the network's first stages stay as they are, which saves half of the time
+    where the start has seen fundus photographs.
+    heads_only: train the heads alone, on features of `start` that are computed once; its fusion
+    module and adapter stay valid and are kept. teacher: a model folder whose encoder the new one
+    learns from. measured: a model folder that was
+    trained in this way on a part of these patients: the new one trains on all of them and takes its
+    calibration, thresholds and metrics. validation, test: shares of the
     patients. operating_point: the sensitivity at which thresholds are set.
     """
 
     data: tuple[Path, ...]
     out: Path
     labels: tuple[str, ...] = ()
-    architecture: str = "convnext_atto"
+    architecture: str | None = None
     size: int = 224
     first_size: int | None = None
     pretrained: bool = False
+    weights: Path | None = None
     start: Path | None = None
+    freeze: int = 0
+    heads_only: bool = False
     teacher: Path | None = None
+    measured: Path | None = None
     validation: float = 0.1
     test: float = 0.2
     operating_point: float = 0.85
@@ -110,7 +122,8 @@ class EncoderConfig(TrainingConfig):
 class FusionConfig(TrainingConfig):
     """Stage 2, the fusion module.
 
-    out: None writes into the model folder itself. fusion: 'queries', or 'mlp' for OphGLM's
+    out: None writes into the model folder itself. start: a model folder whose fusion module to go
+    on from; None is the model's own, where it has one. fusion: 'queries', or 'mlp' for OphGLM's
     published one. text_encoder: a BERT. llm: a GGUF file, a folder or a hub id; None is the
     embedded one. samples: questions that an epoch draws; 0 is all. epochs: with the language model;
     head_epochs: before these, the closed answers only.
@@ -119,6 +132,7 @@ class FusionConfig(TrainingConfig):
     model: Path | str
     vqa: Path
     out: Path | None = None
+    start: Path | str | None = None
     fusion: str = "queries"
     text_encoder: str = EMBEDDED_TEXT_ENCODER
     llm: str | None = None
@@ -157,7 +171,7 @@ class SftConfig(TrainingConfig):
     alpha: int = 32
     text_share: float = 0.3
     samples: int = 0
-    max_length: int = 320
+    max_length: int = 640
     languages: tuple[str, ...] = ("en",)
     epochs: int = 3
     batch_size: int = 16

@@ -57,9 +57,20 @@ def turn(pictures: Tensor, quarters: int, mirrored: bool) -> Tensor:
 
 
 class Teacher:
-    """An encoder that answers for another to learn from. `size`: its input in pixels."""
+    """An encoder that answers for another to learn from.
 
-    def __init__(self, encoder: ImageEncoder, size: int, device: torch.device):
+    size: its input in pixels. outputs: the numbers of those of its outputs that the other has, in
+    the other's order; None is all.
+    """
+
+    def __init__(
+        self,
+        encoder: ImageEncoder,
+        size: int,
+        device: torch.device,
+        outputs: Sequence[int] | None = None,
+    ):
+        self.outputs = list(range(encoder.classifier.out_features) if outputs is None else outputs)
         self.encoder = encoder.eval().to(device)
         self.encoder.to(memory_format=torch.channels_last)
         self.size, self.device = size, device
@@ -72,7 +83,7 @@ class Teacher:
         features, inside = self.encoder.hints(pixels, STRIDES)
         logits = self.encoder.classifier(self.encoder.norm(features.mean(dim=(2, 3))))
         maps = tuple(m.float() for m in (*inside, features))
-        return Answer(torch.sigmoid(logits.float()), maps)
+        return Answer(torch.sigmoid(logits[:, self.outputs].float()), maps)
 
 
 class StoredAnswers:
@@ -84,14 +95,15 @@ class StoredAnswers:
 
     def __init__(self, folder: Path, teacher: Teacher, samples: int, size: int, views: int):
         self.teacher, self.views = teacher, views
-        labels = teacher.encoder.classifier.out_features
         count = samples * views
         self._maps = []
         for stride, width in zip((*STRIDES, _LAST_STRIDE), teacher.widths, strict=True):
             patches = min(math.ceil(min(size, teacher.size) / stride), _FINEST)
             path = folder / f"teacher-maps-{stride}.f16"
             self._maps.append(open_map(path, (count, width, patches, patches), np.float16))
-        self._probabilities = open_map(folder / "teacher-answers.f32", (count, labels), np.float32)
+        self._probabilities = open_map(
+            folder / "teacher-answers.f32", (count, len(teacher.outputs)), np.float32
+        )
         self._known = open_map(folder / "teacher-known.u8", (count,), np.uint8)
 
     def answer(

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
+from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -12,17 +14,21 @@ from accelerate import Accelerator
 from torch import Tensor, nn
 from torch.nn import functional
 
-from ..calibration import fit_calibration
+from ..calibration import fit_heads, sigmoid
 from ..classifier import Classifier, EncoderPredictor, Prediction
-from ..conditions import LabelSet
-from ..data.records import Record, choose_labels, count_labels, label_matrix, read_records
+from ..conditions import CONDITIONS
+from ..data.duplicates import read_sets
+from ..data.records import Record, count_labels
+from ..data.report import ReadReport
 from ..data.splits import Split
+from ..data.targets import choose_heads, target_matrix
 from ..errors import InputError, UsageError
 from ..evaluation.classification import evaluate
-from ..evaluation.metrics import auc_per_label, mean_defined
+from ..evaluation.metrics import auc_per_label, mean_defined, quadratic_kappa
 from ..export.onnx import write_encoder
 from ..files import file_sha256
-from ..manifest import EncoderInfo, Head, Manifest
+from ..grading import grade_probabilities, suggested_grade
+from ..manifest import EncoderInfo, Manifest
 from ..model_folder import (
     ENCODER_ONNX,
     ENCODER_WEIGHTS,
@@ -33,15 +39,16 @@ from ..model_folder import (
     save_manifest,
     write_model_folder,
 )
-from ..networks.encoder import ImageEncoder, load_encoder
-from ..networks.pretrained import load_imagenet_weights
+from ..networks.encoder import Heads, ImageEncoder, load_encoder
+from ..networks.pretrained import load_imagenet_weights, load_weights_file
 from .augmentation import DRAWS, augment, draws_of, resize, to_pixels
-from .caches import CropStore
+from .caches import CropStore, ImageTokens
 from .config import Callbacks, EncoderConfig
 from .distillation import VIEWS, StoredAnswers, Student, Teacher, distillation_loss, turn
 from .ood_gate import fit_gate, ood_threshold
 from .trainer import TrainingResult, random_order
 
+DEFAULT_ARCHITECTURE = "convnext_atto"
 #: Crops are kept a little larger than the network's input, for rotation and scale to draw on.
 CROP_MARGIN = 1.14
 #: The share of the epochs that see the size of `EncoderConfig.first_size`.
@@ -73,17 +80,51 @@ class EncoderStage:
             raise UsageError(
                 f"{config.out} already holds a model; name another --out or remove it."
             )
+        starts = [config.pretrained, config.weights is not None, config.start is not None]
+        if sum(starts) > 1:
+            raise UsageError("--pretrained, --weights and --from are three starts; choose one.")
+        self.architecture = config.architecture or (
+            open_model(config.start).manifest.encoder.architecture
+            if config.start is not None
+            else DEFAULT_ARCHITECTURE
+        )
+        if config.heads_only:
+            if config.start is None or config.teacher is not None or config.first_size is not None:
+                raise UsageError(
+                    "--heads-only goes with --from, without --teacher and --first-size."
+                )
+            config = replace(config, size=open_model(config.start).manifest.encoder.input_size)
         self.config, self.out = config, config.out
         self.state_folder = config.out.with_name(config.out.name + ".training")
-        self.split = Split(config.validation, config.test, config.seed)
-        self.sets = {data: read_records(data) for data in config.data}
+        self.measured = open_model(config.measured) if config.measured is not None else None
+        self.split = (
+            Split(config.validation, config.test, config.seed)
+            if self.measured is None
+            else Split(0.0, 0.0, config.seed)
+        )
+        self.report = ReadReport()
+        self.sets = read_sets(config.data, self.report)
         records = [record for found in self.sets.values() for record in found]
-        self.labels = choose_labels(records, config.labels)
+        heads = choose_heads(records, config.labels)
+        for head in heads:
+            head.operating_point = config.operating_point
+        self.manifest = Manifest(
+            name=config.out.name,
+            encoder=EncoderInfo(self.architecture, config.size, 0),
+            heads=heads,
+            own_labels=[label for label in heads[0].labels if label not in CONDITIONS],
+        )
+        self.labels = self.manifest.label_set()
         used = [r for r in records if any(label in r.labels for label in self.labels)]
         self.unlabelled = len(records) - len(used)
         self.records = used
-        self.parts = self.split.parts(used, self.labels)
-        if not self.parts["train"] or not self.parts["validation"]:
+        self.parts = self.split.parts(used, self.manifest.conditions())
+        if self.measured is not None:
+            if self.measured.manifest.outputs != self.manifest.outputs:
+                raise UsageError(
+                    f"{config.measured} gives something else than these data teach; give the same."
+                )
+        elif not self.parts["train"] or not self.parts["validation"]:
             raise InputError(
                 f"{len(used)} photographs of {len({r.patient for r in used})} patients are too "
                 "few to part into training and validation; add some or raise --validation."
@@ -94,35 +135,50 @@ class EncoderStage:
         config, self.device = self.config, accelerator.device
         self._remark_labels(callbacks)
         encoder, self.origin = self._first_weights()
+        encoder.freeze(config.freeze)
         if config.gradient_checkpointing:
             encoder.backbone.set_grad_checkpointing()
         self.teacher: Teacher | None = None
         if config.teacher is not None:
             source = open_model(config.teacher)
-            if source.labels != self.labels:
+            known = source.manifest.outputs
+            if not set(self.manifest.outputs) <= set(known):
                 raise UsageError(
                     f"{config.teacher} knows {', '.join(source.labels)}, and the data "
-                    f"{', '.join(self.labels)}; a teacher must know the same (see --labels)."
+                    f"{', '.join(self.labels)}; a teacher must know them all (see --label)."
                 )
             size = source.manifest.encoder.input_size
-            self.teacher = Teacher(load_encoder(source), size, self.device)
-        module: nn.Module = Student(encoder, self.teacher.widths) if self.teacher else encoder
+            outputs = [known.index(output) for output in self.manifest.outputs]
+            self.teacher = Teacher(load_encoder(source), size, self.device, outputs)
+        module: nn.Module = encoder
+        if self.teacher is not None:
+            module = Student(encoder, self.teacher.widths)
+        elif config.heads_only:
+            module = Heads(encoder)
+        self.encoder = encoder
         self.module = module.to(self.device)
         self.module.to(memory_format=torch.channels_last)
         self.first: FirstEpochs | None = None
         if config.first_size is not None:
             self.first = FirstEpochs(config.first_size, int(config.epochs * _FIRST_SHARE))
-        with accelerator.main_process_first():  # the others find the crops decoded
-            self._decode(callbacks)
+        self._set_targets()
+        self.pooled: dict[str, np.ndarray] = {}
+        with accelerator.main_process_first():  # the others find all of it computed
+            if config.heads_only:
+                self._pool(callbacks)
+            else:
+                self._decode(callbacks)
         if not self.samples:
             raise InputError("No training photograph could be read.")
 
     def _remark_labels(self, callbacks: Callbacks) -> None:
         declared = dict.fromkeys(label for r in self.records for label in r.declared)
         unused = [label for label in declared if label not in self.labels]
+        for sentence in self.report.sentences():
+            callbacks.remark(sentence)
         callbacks.remark(f"Labels: {', '.join(self.labels)}.")
         if unused:
-            callbacks.remark(f"Not trained (name them with --labels): {', '.join(unused)}.")
+            callbacks.remark(f"Not trained (name them with --label): {', '.join(unused)}.")
         if self.labels.own:
             callbacks.remark(
                 f"Of {', '.join(self.labels.own)} nothing is known but the name: shown by it, "
@@ -131,16 +187,33 @@ class EncoderStage:
         if self.unlabelled:
             callbacks.remark(f"Excluded: {self.unlabelled} photographs with none of these labels.")
 
+    def _set_targets(self) -> None:
+        self.truth = target_matrix(self.parts["train"], self.manifest.heads)
+        self.validation_truth = target_matrix(self.parts["validation"], self.manifest.heads)
+        weights = torch.from_numpy(_positive_weights(self.truth))
+        self.positive_weight = weights.to(self.device)
+
+    def _pool(self, callbacks: Callbacks) -> None:
+        """Compute the pooled features of all photographs, as they are, by the start's encoder."""
+        assert self.config.start is not None
+        paths = {part: [str(r.image) for r in self.parts[part]] for part in ("train", "validation")}
+        everything = [path for found in paths.values() for path in found]
+        tokens = ImageTokens(self.state_folder, open_model(self.config.start), everything)
+        broken = tokens.fill(callbacks.decoding)
+        self.pooled = {part: tokens.pooled(found) for part, found in paths.items() if found}
+        self.usable = [i for i, path in enumerate(paths["train"]) if path not in broken]
+        for index, path in enumerate(paths["validation"]):
+            if path in broken:
+                self.validation_truth[index] = np.nan
+        for sentence in broken.values():
+            callbacks.remark(f"Excluded: {sentence}")
+
     def _decode(self, callbacks: Callbacks) -> None:
         train, validation = self.parts["train"], self.parts["validation"]
         size, teacher, folder = self.config.size, self.teacher, self.state_folder
         largest = max(size, teacher.size) if teacher else size
         self.crops = CropStore(folder, [r.image for r in train], round(largest * CROP_MARGIN))
         self.validation_crops = CropStore(folder, [r.image for r in validation], size)
-        self.truth = label_matrix(train, self.labels)
-        self.validation_truth = label_matrix(validation, self.labels)
-        weights = torch.from_numpy(_positive_weights(self.truth))
-        self.positive_weight = weights.to(self.device)
         self.answers: StoredAnswers | None = None
         if teacher is not None:
             self.answers = StoredAnswers(folder, teacher, len(train), size, VIEWS)
@@ -159,27 +232,38 @@ class EncoderStage:
         if config.start is not None:
             source = open_model(config.start)
             encoder = load_encoder(source)
-            if encoder.architecture != config.architecture:
+            if encoder.architecture != self.architecture:
                 raise UsageError(
                     f"{config.start} holds a {encoder.architecture}; give --architecture "
                     f"{encoder.architecture} to go on from it."
                 )
-            if source.labels != self.labels:
-                return self._with_new_head(encoder), config.start.name
-            return encoder, config.start.name
-        encoder = ImageEncoder(config.architecture, len(self.labels))
-        origin = load_imagenet_weights(encoder) if config.pretrained else "random"
-        if not config.pretrained:
+            return self._with_these_heads(encoder, source.manifest), config.start.name
+        encoder = self._new_encoder()
+        if config.pretrained:
+            origin = load_imagenet_weights(encoder)
+        elif config.weights is not None:
+            origin = load_weights_file(encoder, config.weights)
+        else:
+            origin = "random"
             _open_layer_scale(encoder)
-        _start_head(encoder, self.parts["train"], self.labels)
+        _start_heads(encoder, target_matrix(self.parts["train"], self.manifest.heads))
         return encoder, origin
 
-    def _with_new_head(self, source: ImageEncoder) -> ImageEncoder:
-        """Return the encoder with a head for these labels: it learned others."""
-        encoder = ImageEncoder(source.architecture, len(self.labels))
+    def _new_encoder(self) -> ImageEncoder:
+        return ImageEncoder(self.architecture, len(self.manifest.outputs), self.config.size)
+
+    def _with_these_heads(self, source: ImageEncoder, manifest: Manifest) -> ImageEncoder:
+        """Return the encoder with these heads; outputs that it has learned already go on."""
+        encoder = self._new_encoder()
         state = {k: v for k, v in source.state_dict().items() if not k.startswith("classifier.")}
         encoder.load_state_dict(state, strict=False)
-        _start_head(encoder, self.parts["train"], self.labels)
+        _start_heads(encoder, target_matrix(self.parts["train"], self.manifest.heads))
+        with torch.no_grad():
+            for row, output in enumerate(self.manifest.outputs):
+                if output in manifest.outputs:
+                    learned = manifest.outputs.index(output)
+                    encoder.classifier.weight[row] = source.classifier.weight[learned]
+                    encoder.classifier.bias[row] = source.classifier.bias[learned]
         return encoder
 
     @property
@@ -192,7 +276,7 @@ class EncoderStage:
         return {
             "data": [str(data.resolve()) for data in self.config.data],
             "photographs": len(self.records),
-            "labels": list(self.labels),
+            "outputs": [list(output) for output in self.manifest.outputs],
         }
 
     def order(self, seed: int, epoch: int, batch_size: int) -> list[int]:
@@ -208,6 +292,9 @@ class EncoderStage:
         """
         samples = [self.usable[i] for i in indices]
         truth = torch.from_numpy(self.truth[samples]).to(self.device)  # [B, L], NaN: unknown
+        if self.pooled:
+            pooled = torch.from_numpy(self.pooled["train"][samples]).to(self.device)
+            return masked_loss(model(pooled).float(), truth, self.positive_weight)
         size = self.size_at(epoch)
         if self.teacher is None or self.answers is None:
             draws = torch.rand(len(samples), DRAWS, generator=generator)
@@ -233,22 +320,44 @@ class EncoderStage:
         return self.first.size if self.first and epoch < self.first.epochs else self.config.size
 
     def evaluate(self, module: nn.Module, epoch: int) -> dict[str, Any]:
-        """Return the validation AUC per label and as 'score' the mean over the diseases.
+        """Return the validation AUC per label, the quadratic kappa of the grade, and as 'score' the
+        mean AUC over the diseases, the mean of that and the kappa where there is one.
 
         While the resolution is low the score only grows, so that neither the early stop nor the
         choice of the best epoch falls into that part.
         """
-        encoder = module.encoder if isinstance(module, Student) else module
+        if self.measured is not None:  # nobody is left to validate with: the last epoch is kept
+            return {"score": float(epoch), "auc": {}, "macro_auc": math.nan, "kappa": None}
         size = self.size_at(epoch)
-        logits = predict_logits(encoder, self.validation_crops, size, self.device)
-        auc = auc_per_label(self.validation_truth, logits, self.labels)
+        if self.pooled:
+            pooled = torch.from_numpy(self.pooled["validation"]).to(self.device)
+            with torch.no_grad():
+                logits = module.eval()(pooled).float().cpu().numpy()
+        else:
+            encoder = module.encoder if isinstance(module, Student) else module
+            logits = predict_logits(encoder, self.validation_crops, size, self.device)
+        columns = self.manifest.columns("multi_label")
+        auc = auc_per_label(self.validation_truth[:, columns], logits[:, columns], self.labels)
         macro = mean_defined([auc[label] for label in self.labels.diseases])
-        score = 0.0 if np.isnan(macro) else macro
+        kappa = self._kappa(logits)
+        both = [macro] if kappa is None else [macro, kappa]
+        score = 0.0 if np.isnan(macro) else float(np.mean(both))
         return {
             "score": score if size == self.config.size else epoch - 1e6,
             "auc": auc,
             "macro_auc": macro,
+            "kappa": kappa,
         }
+
+    def _kappa(self, logits: np.ndarray) -> float | None:
+        """Quadratic kappa of the grade, from logits [N, outputs] of the validation photographs."""
+        columns = self.manifest.columns("ordinal")
+        truth = self.validation_truth[:, columns]  # [N, 4]
+        known = ~np.isnan(truth).any(axis=1)
+        if not columns or not known.any():
+            return None
+        called = suggested_grade(grade_probabilities(sigmoid(logits[known][:, columns])))
+        return quadratic_kappa(truth[known].sum(axis=1).astype(int), called)
 
     def write_model_folder(self, result: TrainingResult, callbacks: Callbacks) -> None:
         """Write the model folder.
@@ -257,46 +366,75 @@ class EncoderStage:
         from the test patients (or from validation where the split has no test part), both through
         the exported ONNX file, as the user will run it.
         """
-        config, labels, parts = self.config, self.labels, self.parts
+        config, parts, manifest = self.config, self.parts, self.manifest
         # A fresh module: accelerate has wrapped the trained one's forward in mixed precision.
-        encoder = ImageEncoder(config.architecture, len(labels))
+        encoder = self._new_encoder()
         prefix = "encoder." if self.teacher else ""
         best = {k: v for k, v in result.best_state.items() if k.startswith(prefix)}
-        encoder.load_state_dict({k.removeprefix(prefix): v for k, v in best.items()})
-        gated = fit_gate(encoder, parts["train"], config.size)
-        with write_model_folder(self.out) as folder:
+        rest = self.encoder.state_dict() if self.pooled else {}
+        encoder.load_state_dict(rest | {k.removeprefix(prefix): v for k, v in best.items()})
+        gated = fit_gate(encoder, parts["train"], config.size, self.pooled.get("train"))
+        # With all before the heads as it was, what has learned from it goes on as it is.
+        base = open_model(config.start) if config.heads_only and config.start else None
+        if base is not None:
+            manifest.fusion, manifest.adapter = base.manifest.fusion, base.manifest.adapter
+        with write_model_folder(self.out, base) as folder:
             difference = write_encoder(encoder, config.size, folder)
             predictor = EncoderPredictor(folder / ENCODER_ONNX, config.size)
-            logits, scores = _predict(predictor, parts["validation"], len(labels))
+            manifest.encoder.features = encoder.features
+            manifest.encoder.sha256 = file_sha256(folder / ENCODER_WEIGHTS)
+            manifest.llm = identify_llm() if base is None else base.manifest.llm
+            manifest.training = self._training(result)
+            if self.measured is not None:
+                self._take_measured(predictor, gated, difference)
+                save_manifest(folder, manifest)
+                return
+            logits, scores = _predict(predictor, parts["validation"], len(manifest.outputs))
             # Pictures that only train often come from other cameras; the gate must know them too.
-            partial = [r for r in parts["train"] if not r.is_complete(labels)][::_OOD_EVERY]
-            _, other = _predict(predictor, partial, len(labels))
-            truth = label_matrix(parts["validation"], labels)
+            conditions = manifest.conditions()
+            partial = [r for r in parts["train"] if not r.can_judge(conditions)][::_OOD_EVERY]
+            _, other = _predict(predictor, partial, len(manifest.outputs))
+            truth = self.validation_truth.copy()
             truth[np.isnan(logits).any(axis=1)] = np.nan  # unreadable: judges nothing
-            calibration = fit_calibration(logits, truth, labels, config.operating_point)
-            sha256 = file_sha256(folder / ENCODER_WEIGHTS)
-            manifest = Manifest(
-                name=self.out.name,
-                encoder=EncoderInfo(config.architecture, config.size, encoder.features, sha256),
-                heads=[
-                    Head(
-                        "conditions",
-                        "multi_label",
-                        list(labels),
-                        calibration,
-                        config.operating_point,
-                    )
-                ],
-                own_labels=list(labels.own),
-                ood_threshold=ood_threshold(np.concatenate([scores, other])) if gated else None,
-                llm=identify_llm(),
-                training=self._training(result),
-            )
+            fit_heads(manifest.heads, logits, truth)
+            if gated:
+                sources = [r.source for r in (*parts["validation"], *partial)]
+                manifest.ood_threshold = ood_threshold(np.concatenate([scores, other]), sources)
             judged = "test" if parts["test"] else "validation"
             classifier = Classifier(ModelFolder(folder, manifest))
             metrics = evaluate(classifier, parts[judged]).metrics
             manifest.metrics = {"part": judged, "onnx_difference": difference, **metrics}
             save_manifest(folder, manifest)
+
+    def _take_measured(self, predictor: EncoderPredictor, gated: bool, difference: float) -> None:
+        """Take calibration, thresholds and metrics from the model that was measured. The gate,
+        which knows no labels, is set on every so-manyth photograph."""
+        assert self.measured is not None
+        source, manifest = self.measured.manifest, self.manifest
+        manifest.heads = source.heads
+        if gated:
+            some = self.parts["train"][::_OOD_EVERY]
+            _, scores = _predict(predictor, some, len(manifest.outputs))
+            manifest.ood_threshold = ood_threshold(scores, [r.source for r in some])
+        manifest.metrics = {**source.metrics, "onnx_difference": difference}
+        manifest.training["measured"] = {
+            "model": self.measured.identity,
+            "command": source.training.get("command", ""),
+            "split": source.training["split"],
+        }
+
+    def _count_grades(self, records: list[Record]) -> dict[str, int]:
+        grades = Counter(r.grade for r in records if r.grade)
+        graded = self.manifest.grade_head is not None
+        return {f"grade {g}": grades[g] for g in sorted(grades)} if graded else {}
+
+    def _before(self) -> list[dict[str, Any]]:
+        """Return the trainings that the first weights come from, the earliest first."""
+        if self.config.start is None:
+            return []
+        earlier = open_model(self.config.start).manifest.training
+        kept = {k: v for k, v in earlier.items() if k in ("command", "seconds", "notes")}
+        return [*earlier.get("before", []), kept]
 
     def _training(self, result: TrainingResult) -> dict[str, Any]:
         config = self.config
@@ -308,11 +446,12 @@ class EncoderStage:
                     "name": data.name,
                     "photographs": len(records),
                     "patients": len({r.patient for r in records}),
-                    "labels": count_labels(records, self.labels),
+                    "labels": count_labels(records, self.labels) | self._count_grades(records),
                 }
                 for data, records in self.sets.items()
             ],
             "command": config.command,
+            "before": self._before(),
             "initialisation": self.origin,
             "teacher": config.teacher.name if config.teacher else None,
             "split": self.split.to_json(),
@@ -323,7 +462,7 @@ class EncoderStage:
             "best_epoch": result.best_epoch + 1,
             "seconds": round(result.seconds),
             "history": [
-                {k: epoch[k] for k in ("epoch", "loss", "macro_auc", "auc")}
+                {k: epoch[k] for k in ("epoch", "loss", "macro_auc", "auc", "kappa")}
                 for epoch in result.history
             ],
         }
@@ -359,20 +498,21 @@ def _open_layer_scale(encoder: ImageEncoder) -> None:
             nn.init.ones_(parameter)
 
 
-def _start_head(encoder: ImageEncoder, records: list[Record], labels: LabelSet) -> None:
-    """Start each label's bias at its frequency, so that the first steps need not learn it."""
+def _start_heads(encoder: ImageEncoder, truth: np.ndarray) -> None:
+    """Start each output's bias at its frequency, so that the first steps need not learn it.
+
+    truth: [N, outputs], NaN where unknown.
+    """
+    share = (np.nansum(truth, axis=0) + 1) / ((~np.isnan(truth)).sum(axis=0) + 2)
     with torch.no_grad():
-        for index, label in enumerate(labels):
-            known = [r.labels[label] for r in records if label in r.labels]
-            share = (sum(known) + 1) / (len(known) + 2)
-            encoder.classifier.bias[index] = float(np.log(share / (1 - share)))
+        encoder.classifier.bias.copy_(torch.from_numpy(np.log(share / (1 - share))))
 
 
 @torch.no_grad()
 def predict_logits(
     module: nn.Module, crops: CropStore, size: int, device: torch.device, batch_size: int = 32
 ) -> np.ndarray:
-    """Logits float32 [N, L] of a store of crops, seen at `size` pixels."""
+    """Logits float32 [N, outputs] of a store of crops, seen at `size` pixels."""
     module.eval()
     parts = []
     for start in range(0, len(crops.paths), batch_size):
@@ -383,10 +523,10 @@ def predict_logits(
 
 
 def _predict(
-    predictor: EncoderPredictor, records: list[Record], labels: int
+    predictor: EncoderPredictor, records: list[Record], outputs: int
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Logits [N, L] and OOD scores [N], NaN where a picture cannot be read."""
-    logits = np.full((len(records), labels), np.nan, dtype=np.float32)
+    """Logits [N, outputs] and OOD scores [N], NaN where a picture cannot be read."""
+    logits = np.full((len(records), outputs), np.nan, dtype=np.float32)
     scores = np.full(len(records), np.nan, dtype=np.float32)
     for index, (_, result) in enumerate(predictor.stream(r.image for r in records)):
         if isinstance(result, Prediction):

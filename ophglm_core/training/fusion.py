@@ -64,6 +64,7 @@ class FusionStage:
         if config.fusion not in FUSION_KINDS:
             raise UsageError(f"'{config.fusion}' is no fusion; use {' or '.join(FUSION_KINDS)}.")
         self.config, self.model = config, open_model(config.model)
+        self.start = open_model(config.start) if config.start is not None else self.model
         held = "a fusion module" if self.model.manifest.fusion else None
         self.out = folder_to_write(self.model, config.out, held)
         self.state_folder = self.out.with_name(self.out.name + ".fusion-training")
@@ -111,7 +112,7 @@ class FusionStage:
             text_encoder.width,
             self.llm.width,
             self.llm.scale,
-            len(self.model.labels),
+            len(self.model.conditions),
         )
         self.module = self._first_weights().to(self.llm.device)
         self.soft_tokens = self.info.soft_tokens if config.fusion == "queries" else 1
@@ -124,14 +125,20 @@ class FusionStage:
         self.judged = rng.sample(validation, min(len(validation), _JUDGED))
 
     def _continues(self) -> bool:
-        """Whether the folder's fusion module has these dimensions: training goes on from it."""
-        held = self.model.manifest.fusion
-        return held is not None and replace(held.network, scale=0.0) == replace(
-            self.info, scale=0.0
-        )
+        """Whether a fusion module of these dimensions is there: training goes on from it."""
+        held = self.start.manifest.fusion
+        # The conditions that its small head gives may be others.
+        like = replace(self.info, scale=0.0, labels=0)
+        return held is not None and replace(held.network, scale=0.0, labels=0) == like
 
     def _first_weights(self) -> Fusion:
-        return load_fusion(self.model).train() if self._continues() else make_fusion(self.info)
+        fusion = make_fusion(self.info)
+        if self._continues():
+            state, fresh = load_fusion(self.start).state_dict(), fusion.state_dict()
+            fusion.load_state_dict(
+                {k: v if v.shape == fresh[k].shape else fresh[k] for k, v in state.items()}
+            )
+        return fusion
 
     @property
     def samples(self) -> int:
@@ -165,7 +172,7 @@ class FusionStage:
         """The head's loss, and the cross-entropy of the answer's words given the soft tokens."""
         pairs = [self.train[i] for i in indices]
         soft_tokens, logits = self._fuse(model, pairs)
-        loss = head_loss(logits, pairs, self.model.labels)
+        loss = head_loss(logits, pairs, self.model.conditions)
         if epoch >= self.config.head_epochs:
             return loss + self._language_loss(soft_tokens, pairs)
         # Several processes wait for the gradient of every weight, those of the soft tokens too.
@@ -263,7 +270,7 @@ class FusionStage:
 
     def _before(self) -> list[dict[str, Any]]:
         """Return the trainings that the first weights come from, the earliest first."""
-        held = self.model.manifest.fusion
+        held = self.start.manifest.fusion
         if held is None or not self._continues():
             return []
         kept = {k: v for k, v in held.training.items() if k not in ("before", "history")}

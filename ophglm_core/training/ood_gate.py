@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -20,18 +22,35 @@ _PHOTOGRAPHS, _FEWEST = 3000, 1000
 _SHARE = 0.01
 
 
-def fit_gate(encoder: ImageEncoder, records: list[Record], size: int) -> bool:
-    """Fit the encoder's gate to training photographs; return whether there were enough of them."""
-    chosen = records[:: max(1, len(records) // _PHOTOGRAPHS)]
-    if len(chosen) < _FEWEST:
+def fit_gate(
+    encoder: ImageEncoder, records: list[Record], size: int, pooled: np.ndarray | None = None
+) -> bool:
+    """Fit the encoder's gate to training photographs; return whether there were enough of them.
+
+    pooled: their pooled features [N, C] where these are known already.
+    """
+    chosen = slice(None, None, max(1, len(records) // _PHOTOGRAPHS))
+    if len(records[chosen]) < _FEWEST:
         return False
-    encoder.gate.fit(_features(encoder, [r.image for r in chosen], size))
+    if pooled is None:
+        features = _features(encoder, [r.image for r in records[chosen]], size)
+    else:
+        with torch.no_grad():
+            features = encoder.norm(torch.from_numpy(pooled[chosen]))
+    encoder.gate.fit(features)
     return True
 
 
-def ood_threshold(scores: np.ndarray) -> float:
-    """Return the OOD score [N] from which a picture is ungradable; NaN judges nothing."""
-    return round(float(np.nanquantile(scores, 1 - _SHARE)), 4)
+def ood_threshold(scores: np.ndarray, sources: Sequence[str]) -> float:
+    """Return the OOD score from which a picture is ungradable: at most 1 % of each source's.
+
+    scores: [N], NaN where a picture judges nothing. sources: one a picture. A source with too few
+    pictures to have one in a hundred counts with the others.
+    """
+    small = {name for name, count in Counter(sources).items() if count < 1 / _SHARE}
+    groups = np.array(["" if name in small else name for name in sources])
+    quantiles = [np.nanquantile(scores[groups == name], 1 - _SHARE) for name in set(groups)]
+    return round(float(max(quantiles)), 4)
 
 
 @torch.no_grad()

@@ -41,10 +41,10 @@ def labelled(folder: Path, columns: tuple[str, ...]) -> Path:
     folder.mkdir()
     rows = []
     for number in range(48):
-        picture = np.array(draw_fundus((96, 96), number))
+        picture = np.array(draw_fundus((128, 128), number))
         spotted = number % 2
         if spotted:
-            picture[30:44, 30:44] = (240, 240, 120)
+            picture[40:60, 40:60] = (240, 240, 120)
         Image.fromarray(picture).save(folder / f"{number}.png")
         values = dict(zip(columns, (1 - spotted, spotted), strict=True))
         rows.append({"image": f"{number}.png", "patient": number, **values})

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -23,6 +24,7 @@ class FakeClassifier:
     def __init__(self, model: ModelFolder):
         self.model = model
         self.thresholds = dict.fromkeys(model.labels, 0.5)
+        self.referable: float | None = None
 
     def classify(self, pictures: Iterable[Path]) -> Iterator[Findings]:
         for path in pictures:
@@ -60,10 +62,10 @@ def make_set(folder: Path, patients: int = 20) -> Path:
             f"{name},{number},{int(label == 'normal')},{int(label == 'dr')},"
             f"{int(label == '<toy>')},"
         )
-        Image.new("RGB", (8, 8)).save(folder / name)
+        Image.new("RGB", (8, 8), (number, 0, 0)).save(folder / name)
     lines += ["<b>.jpg,b,0,1,0,mild & <i>sic</i>", "dark.png,d,1,0,0,"]
     Image.new("RGB", (300, 300), (200, 90, 40)).save(folder / "<b>.jpg")
-    Image.new("RGB", (8, 8)).save(folder / "dark.png")
+    Image.new("RGB", (8, 8), (0, 0, 1)).save(folder / "dark.png")
     (folder / "labels.csv").write_text("\n".join(lines) + "\n", encoding="utf-8")
     return folder
 
@@ -77,16 +79,21 @@ def test_the_metrics_are_of_the_models_labels(evaluation: Evaluation) -> None:
     metrics = evaluation.metrics
     assert list(metrics) == [
         "model",
-        "photographs",
-        "patients",
         "excluded",
         "thresholds",
+        "referable_threshold",
+        "photographs",
+        "patients",
+        "positives",
         "labels",
         "macro",
         "odir",
         "confidence_intervals",
         "confusion",
+        "grade_confusion",
+        "sources",
     ]
+    assert metrics["sources"] == {}  # it is one
     assert metrics["model"] == "m@00000000"
     assert (metrics["photographs"], metrics["patients"]) == (21, 21)
     assert metrics["excluded"] == {"ungradable": 1, "error": 0}
@@ -95,6 +102,48 @@ def test_the_metrics_are_of_the_models_labels(evaluation: Evaluation) -> None:
     assert metrics["labels"]["dr"]["sensitivity"] == 7 / 8
     assert metrics["confusion"]["dr"]["none"] == 1
     assert len(metrics["confidence_intervals"]["macro"]["auc"]) == 2
+
+
+def test_each_source_is_measured_alone_and_grades_where_the_model_gives_them(
+    model: ModelFolder, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    class Grading(FakeClassifier):
+        """Is right about each grade, which the file's name ends with, but for the fourth."""
+
+        def __init__(self, model: ModelFolder):
+            super().__init__(model)
+            self.referable = 0.5
+
+        def classify(self, pictures: Iterable[Path]) -> Iterator[Findings]:
+            for found in super().classify(pictures):
+                grade = int(Path(found.image).stem[-1]) if "g_" in found.image else 0
+                called = 0 if grade == 4 else grade
+                chances = tuple(float(g == called) for g in range(5))
+                yield replace(found, grade=called, grade_probabilities=chances)
+
+    monkeypatch.setattr(classification, "Classifier", Grading)
+    graded = tmp_path / "graded"
+    graded.mkdir()
+    lines = ["image,dr_grade"]
+    for number in range(10):
+        name = f"g_{number}_{number % 5}.png"
+        Image.new("RGB", (8, 8)).save(graded / name)
+        lines.append(f"{name},{number % 5}")
+    (graded / "labels.csv").write_text("\n".join(lines) + "\n")
+    metrics = evaluate_classifier(
+        model, [make_set(tmp_path / "other_clinic"), graded], rounds=5
+    ).metrics
+    clinic, eyes = metrics["sources"]["other_clinic"], metrics["sources"]["graded"]
+    assert (clinic["photographs"], eyes["photographs"]) == (21, 10)
+    assert clinic["excluded"] == {"ungradable": 1, "error": 0}
+    assert eyes["excluded"] == {"ungradable": 0, "error": 0}
+    assert clinic["positives"] == {"normal": 7, "dr": 8, "<toy>": 6}
+    assert eyes["grade"]["exact"] == 0.8
+    assert eyes["grade"]["referable_sensitivity"] == pytest.approx(4 / 6)
+    assert eyes["grade"]["kappa"] < 0.5
+    assert metrics["grade_confusion"][4][0] == 2
+    assert metrics["confidence_intervals"]["grade"]["exact"][0] < 0.9
+    assert eyes["labels"]["<toy>"]["auc"] is None
 
 
 def test_a_part_is_the_patients_of_the_models_own_split(model: ModelFolder, tmp_path: Path) -> None:

@@ -35,6 +35,8 @@ ILL = 1.0
 class FakeRuntime:
     """Looks: says yes where the feature map that it is given is of an ill eye."""
 
+    conditions = LABELS.keys
+
     def in_vocabulary(self, question: str) -> bool:
         return "qwerty" not in question
 
@@ -121,7 +123,7 @@ def test_what_cannot_be_asked_is_excluded_and_counted() -> None:
     metrics = ask(pairs, progress=lambda done, total: steps.append((done, total)))
     assert metrics["model"] == "fake@0"
     assert metrics["questions"] == 1
-    assert metrics["excluded"] == {"unknown_words": 1, "ungradable": 1}
+    assert metrics["excluded"] == {"unknown_words": 1, "untrained": 0, "ungradable": 1}
     assert metrics["presence"] == {}  # there is no picture of which no is true
     assert steps[-1][0] == steps[-1][1]
     assert set(metrics["kinds"]["presence en"]) == {"questions", *GIVEN}

@@ -1,11 +1,13 @@
 from __future__ import annotations
 
+from argparse import Namespace
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import save_file
 
 from ophglm_core.conditions import DEFAULT_LABELS
 from ophglm_core.errors import UsageError
@@ -13,17 +15,17 @@ from ophglm_core.export.onnx import TOLERANCE, write_encoder
 from ophglm_core.manifest import EncoderInfo, Head, Manifest
 from ophglm_core.model_folder import ModelFolder
 from ophglm_core.networks.encoder import ImageEncoder, load_encoder
-from ophglm_core.networks.pretrained import load_imagenet_weights
+from ophglm_core.networks.pretrained import load_imagenet_weights, load_weights_file
 from ophglm_core.runtime.onnx import EncoderSession
 from ophglm_core.training.augmentation import augment, draws_of, resize, to_pixels
 from ophglm_core.training.encoder import masked_loss
 
 
-@pytest.mark.parametrize("architecture", ["convnext_atto", "tf_efficientnet_lite0"])
+@pytest.mark.parametrize("architecture", ["convnext_atto", "tf_efficientnet_lite0", "test_vit"])
 @pytest.mark.slow
 def test_both_runtimes_agree_and_maps_add_up_to_logits(architecture: str, tmp_path: Path) -> None:
     torch.manual_seed(0)
-    encoder = ImageEncoder(architecture, 6)
+    encoder = ImageEncoder(architecture, len(DEFAULT_LABELS), 96)
     torch.nn.init.normal_(encoder.classifier.weight, std=0.5)
     difference = write_encoder(encoder, 96, tmp_path)
     assert difference <= TOLERANCE
@@ -37,11 +39,57 @@ def test_both_runtimes_agree_and_maps_add_up_to_logits(architecture: str, tmp_pa
     assert np.abs(output.logits - expected).max() < TOLERANCE
     bias = loaded.classifier.bias.detach().numpy()
     assert np.abs(output.cams.mean(axis=(2, 3)) + bias - expected).max() < TOLERANCE
-    assert output.cams.shape == (3, len(DEFAULT_LABELS), 3, 3)
+    patches = 6 if architecture == "test_vit" else 3
+    assert output.cams.shape == (3, len(DEFAULT_LABELS), patches, patches)
     assert output.features.shape[1] == encoder.features
     # fp16 on disk
     parameters = sum(p.numel() for p in encoder.parameters())
     assert (tmp_path / "encoder.safetensors").stat().st_size < 2.1 * parameters + 100_000
+
+
+def test_frozen_stages_keep_weights_and_statistics() -> None:
+    encoder = ImageEncoder("test_efficientnet", 2)
+    encoder.freeze(2)
+    before = {k: v.clone() for k, v in encoder.state_dict().items()}
+    encoder.train()
+    optimizer = torch.optim.SGD([p for p in encoder.parameters() if p.requires_grad], lr=0.1)
+    for _ in range(2):
+        optimizer.zero_grad()
+        encoder(torch.rand(4, 3, 64, 64)).square().mean().backward()
+        optimizer.step()
+    after = encoder.state_dict()
+    changed = {k for k, v in before.items() if not torch.equal(v, after[k])}
+    assert not any(k.startswith(("backbone.conv_stem", "backbone.bn1")) for k in changed)
+    assert not any(k.startswith("backbone.blocks.0") for k in changed)
+    assert any(k.startswith("backbone.blocks.1") for k in changed)
+    with pytest.raises(UsageError, match="stages that can be frozen, not 99"):
+        encoder.freeze(99)
+
+
+def test_weights_from_a_file(tmp_path: Path) -> None:
+    """As trainings leave them: with settings beside them and a prefix before the names; a vision
+    transformer's position embeddings fit another input size."""
+    donor = ImageEncoder("test_vit", 2, 64)
+    names = {f"module.{k}": v for k, v in donor.backbone.state_dict().items()}
+    torch.save({"model": names, "args": Namespace(lr=1), "epoch": 3}, tmp_path / "a.pth")
+    encoder = ImageEncoder("test_vit", 2, 96)
+    assert load_weights_file(encoder, tmp_path / "a.pth") == "a.pth"
+    for name, value in donor.backbone.state_dict().items():
+        if name != "pos_embed":
+            assert torch.equal(encoder.backbone.state_dict()[name], value), name
+    assert encoder.backbone.pos_embed.shape[1] == 37
+    save_file(donor.backbone.state_dict(), tmp_path / "b.safetensors")
+    same = ImageEncoder("test_vit", 2, 64)
+    load_weights_file(same, tmp_path / "b.safetensors")
+    assert torch.equal(same.backbone.pos_embed, donor.backbone.pos_embed)
+    with pytest.raises(UsageError, match="does not hold a test_efficientnet: 0 of its"):
+        load_weights_file(ImageEncoder("test_efficientnet", 2), tmp_path / "a.pth")
+    (tmp_path / "c.pth").write_bytes(b"no weights")
+    with pytest.raises(UsageError, match="cannot be read as weights"):
+        load_weights_file(encoder, tmp_path / "c.pth")
+    torch.save({"model": {"weight": Path("x")}}, tmp_path / "code.pth")
+    with pytest.raises(UsageError, match="cannot be read as weights"):  # it would run code
+        load_weights_file(encoder, tmp_path / "code.pth")
 
 
 def test_imagenet_weights_come_from_the_package_and_fit(tmp_path: Path) -> None:

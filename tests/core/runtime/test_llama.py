@@ -47,6 +47,7 @@ def test_threads_spin_for_a_bounded_time() -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.alone
 def test_a_busy_machine_answers_too() -> None:
     """Without a bounded spin this took 11 to 90 s where an idle machine took 2.3."""
     environment = {**os.environ, "OPENBLAS_NUM_THREADS": "2", "OMP_NUM_THREADS": "2"}
