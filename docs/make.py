@@ -63,6 +63,7 @@ def coverage() -> str:
     cells = Counter((e.subject, e.topic) for e in library)
     verified = Counter(e.subject for e in library if e.verified)
     total = Counter(e.subject for e in library)
+    labels = [label for label in DEFAULT_LABELS if total[label]]  # "other" has no entries
     lines = [
         "# What the library covers",
         "",
@@ -72,11 +73,11 @@ def coverage() -> str:
         f"{len(library)} entries, {sum(verified.values())} verified "
         f"({sum(verified.values()) / len(library):.0%}).",
         "",
-        "| topic | " + " | ".join(DEFAULT_LABELS) + " |",
-        "| --- " * (len(DEFAULT_LABELS) + 1) + "|",
+        "| topic | " + " | ".join(labels) + " |",
+        "| --- " * (len(labels) + 1) + "|",
     ]
     for topic in TOPICS:
-        counts = [cells[label, topic] or "-" for label in DEFAULT_LABELS]
+        counts = [cells[label, topic] or "-" for label in labels]
         lines.append(f"| {topic.replace('_', ' ')} | " + " | ".join(map(str, counts)) + " |")
     lines += ["", "| subject | entries | verified | topics |", "| --- | --- | --- | --- |"]
     for key in sorted(total, key=lambda k: -total[k]):
@@ -114,9 +115,9 @@ def heatmap() -> Image.Image:
             [OPHGLM, "classify", "sample", "--heatmaps", folder], check=True, capture_output=True
         )
         overlay = Image.open(next(Path(folder).rglob("*.jpg"))).convert("RGB")
-    side = overlay.height
+    side = overlay.width  # below it is its legend
     picture = Image.open(sample_path()).convert("RGB").resize((side, side))
-    both = Image.new("RGB", (side + overlay.width, side))
+    both = Image.new("RGB", (2 * side, overlay.height))
     both.paste(picture, (0, 0))
     both.paste(overlay, (side, 0))
     return both

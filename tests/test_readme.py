@@ -15,6 +15,7 @@ def test_the_python_of_the_readme_runs(tmp_path: Path) -> None:
         [sys.executable, "-c", code], capture_output=True, text=True, cwd=tmp_path, timeout=120
     )
     assert done.returncode == 0, done.stderr
-    assert "retina.jpg ['dr']" in done.stdout
+    assert "retina.jpg [" in done.stdout
+    assert "'macular_oedema': " in done.stdout
     assert "knowledge " in done.stdout
     assert "[" not in done.stderr

@@ -24,6 +24,7 @@ sys.exit(code)
 """
 
 
+@pytest.mark.alone
 def test_help_is_quick(ophglm: Run) -> None:
     ophglm("--help")
     times = []
@@ -58,6 +59,7 @@ def test_nothing_on_the_way_imports_torch(arguments: list[str], tmp_path: Path) 
     assert "HEAVY []" in result.stderr
 
 
+@pytest.mark.alone
 def test_first_word_comes_within_three_seconds() -> None:
     times = []
     for _ in range(3):
