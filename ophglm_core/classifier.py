@@ -175,6 +175,7 @@ class Classifier:
             image=str(path) if path else f"picture {number}",
             model=self.model.identity,
             laterality=eye,
+            eye_given=eye is not None and eye == tags.laterality,
             patient=tags.patient,
             acquired=tags.acquired,
             message=remark,

@@ -42,7 +42,8 @@ class Findings:
     certain than that. patient and acquired (the day, as 2024-05-03): from the tags. message: why
     there is nothing, or what to know of the file. cams and features:
     class activation maps [L, h, w] and the last feature map [C, h, w], where they were asked for.
-    picture: what was classified. eye_given: whether a person said which eye it is.
+    picture: what was classified. eye_given: whether a person or the file's tags said
+    which eye it is, and not its name alone.
 
     Example:
         for finding in assistant.classify("photographs/"):

@@ -52,6 +52,7 @@ def sentence_case(text: str) -> str:
 #: Why a photograph cannot be judged; a reason that is not here is said in English.
 _REASONS_ZH = {
     "it is too dark": "过暗",
+    "it is too small": "过小",
     "it is washed out": "过曝",
     "too little of the retina is in the picture": "可见视网膜过少",
     "it does not look like a colour fundus photograph": "不像彩色眼底照片",
@@ -61,7 +62,7 @@ _REASONS_ZH = {
 def message_in(findings: Findings, language: str) -> str:
     """Return what is to be known of a photograph, such as why it is not graded."""
     message = findings.message or ""
-    reason = message.removeprefix("Not graded: ").rstrip(".")
+    reason = message.removeprefix("Not graded: ").rstrip(".").split(" (")[0]
     if language == "zh" and message.startswith("Not graded: "):
         return f"未判读：{_REASONS_ZH.get(reason, reason)}。"
     return message

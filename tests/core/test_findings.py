@@ -1,16 +1,17 @@
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from ophglm_core import calibration, knowledge
+from ophglm_core import calibration, knowledge, quality
 from ophglm_core.conditions import CONDITIONS, DEFAULT_LABELS, default_labels
 from ophglm_core.findings import Findings, laterality_from_name, positive_labels
 from ophglm_core.manifest import Calibration, Head
 from ophglm_core.wording import describe as describe_in
-from ophglm_core.wording import percent
+from ophglm_core.wording import message_in, percent
 
 DISEASES = default_labels().diseases
 
@@ -181,3 +182,16 @@ def test_every_statement_has_both_languages_and_a_source(label: str) -> None:
         assert statement.zh.endswith("。")
         assert statement.source
     assert len({s.en for s in statements}) == len(statements)
+
+
+def test_every_reason_has_its_chinese() -> None:
+    dark = np.zeros((64, 64, 3), np.uint8)
+    small = quality.measure(dark, side=24.0).reason()
+    assert small == "it is too small (the retina is 24 pixels wide)"
+    for reason in (small, quality.measure(dark).reason()):
+        finding = Findings("a", "ungradable", "m", message=f"Not graded: {reason}.")
+        said = message_in(finding, "zh")
+        assert said.startswith("未判读：过")
+        assert not re.search("[a-z]", said)
+        assert reason is not None
+        assert reason in message_in(finding, "en")
