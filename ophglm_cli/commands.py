@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import io
 import re
 import shlex
 from collections.abc import Callable, Sequence
@@ -15,11 +16,12 @@ from urllib.parse import unquote, urlsplit
 from rich.cells import set_cell_size
 from rich.text import Text
 
+from ophglm_core.chat.exchange import Exchange
 from ophglm_core.chat.report import report_format, write_report
 from ophglm_core.chat.saved import save
 from ophglm_core.chat.tasks import LETTER_REQUEST
-from ophglm_core.errors import InputError, UsageError
-from ophglm_core.files import atomic_write
+from ophglm_core.errors import UsageError
+from ophglm_core.files import write_bytes
 from ophglm_core.findings import Findings, notice
 from ophglm_core.heatmaps import overlay
 from ophglm_core.picture_files import EXTENSIONS
@@ -205,12 +207,9 @@ def _write_map(finding: Findings, sitting: Sitting, label: str, path: Path) -> N
     format = _PICTURE_FORMATS.get(path.suffix.lower())
     if format is None:
         raise UsageError(f"A heat map is written as .png or .jpg, not as '{path.suffix}'.")
-    picture = overlay(finding, sitting.chat.labels, label)
-    try:
-        with atomic_write(path) as partial:
-            picture.save(partial, format)
-    except OSError as error:
-        raise InputError(f"{path} cannot be written ({error.strerror}).") from None
+    encoded = io.BytesIO()
+    overlay(finding, sitting.chat.labels, label).save(encoded, format)
+    write_bytes(path, encoded.getvalue())
 
 
 def _compare(sitting: Sitting, argument: str) -> None:
@@ -244,17 +243,20 @@ def _model(sitting: Sitting, argument: str) -> None:
             stdout.print(Text(f"{set_cell_size(say(key, language), 22)}{value}"))
 
 
-def _retry(sitting: Sitting, argument: str) -> None:
+def _forgotten(sitting: Sitting) -> Exchange:
+    """Forget the last turn and return it."""
     last = sitting.chat.undo()
     if last is None:
         raise UsageError("Nothing has been asked yet.")
-    show_answer(sitting, last.text)
+    return last
+
+
+def _retry(sitting: Sitting, argument: str) -> None:
+    show_answer(sitting, _forgotten(sitting).text)
 
 
 def _undo(sitting: Sitting, argument: str) -> None:
-    last = sitting.chat.undo()
-    if last is None:
-        raise UsageError("Nothing has been asked yet.")
+    last = _forgotten(sitting)
     sitting.keep()
     show_dim(say("undone", sitting.language, last.text))
 

@@ -8,8 +8,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from ophglm_core.conditions import NORMAL, LabelSet
-from ophglm_core.errors import InputError
-from ophglm_core.files import atomic_write
+from ophglm_core.files import write_bytes
 from ophglm_core.findings import Findings
 from ophglm_core.heatmaps import overlay, with_legend
 from ophglm_core.wording import percent
@@ -47,13 +46,8 @@ class HeatmapFolder:
             picture = overlay(findings, self._labels, label)
             picture = with_legend(picture, f"{self._labels[label].name} {probability}")
             picture.save(encoded, "JPEG", quality=88)
-            target = self._target(Path(findings.image), label)
-            try:
-                # Not by Pillow, which takes a write that the disk has cut short for a whole one.
-                with atomic_write(target) as partial:
-                    partial.write_bytes(encoded.getvalue())
-            except OSError as error:
-                raise InputError(f"{target} cannot be written ({error.strerror}).") from None
+            # Not by Pillow, which takes a write that the disk has cut short for a whole one.
+            write_bytes(self._target(Path(findings.image), label), encoded.getvalue())
 
     def _target(self, image: Path, label: str) -> Path:
         try:

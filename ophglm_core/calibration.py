@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 import numpy as np
 
@@ -31,9 +31,14 @@ def calibrated(logits: np.ndarray, head: Head) -> np.ndarray:
 
 def calibrated_outputs(logits: np.ndarray, heads: Sequence[Head]) -> np.ndarray:
     """Turn the logits of all heads [N, outputs] into calibrated probabilities [N, outputs]."""
-    ends = np.cumsum([len(head.labels) for head in heads])
-    parts = np.split(logits, ends[:-1], axis=1)
-    return np.concatenate([calibrated(p, h) for p, h in zip(parts, heads, strict=True)], axis=1)
+    return np.concatenate([calibrated(logits[:, c], h) for h, c in _with_columns(heads)], axis=1)
+
+
+def _with_columns(heads: Sequence[Head]) -> Iterator[tuple[Head, slice]]:
+    """Yield each head with the columns of its outputs."""
+    start = 0
+    for head in heads:
+        yield head, slice(start, start := start + len(head.labels))
 
 
 def fit_heads(heads: Sequence[Head], logits: np.ndarray, truth: np.ndarray) -> None:
@@ -42,10 +47,7 @@ def fit_heads(heads: Sequence[Head], logits: np.ndarray, truth: np.ndarray) -> N
 
     logits, truth: [N, outputs]; truth is 0 or 1, NaN where unknown.
     """
-    start = 0
-    for head in heads:
-        columns = slice(start, start + len(head.labels))
-        start = columns.stop
+    for head, columns in _with_columns(heads):
         complete = ~np.isnan(truth[:, columns]).any(axis=1)
         rows = complete if complete.any() else np.ones_like(complete)
         head.calibration = fit_calibration(

@@ -149,6 +149,9 @@ class Classifier:
         calibrations = model.manifest.calibrations()
         #: Per label, the probability from which it is positive.
         self.thresholds = {label: calibrations[label].threshold for label in model.labels}
+        # Of each picture the same, and there are thousands.
+        self._columns = model.manifest.columns("multi_label")
+        self._grade_columns = model.manifest.columns("ordinal")
         grades = model.manifest.grade_head
         #: The probability of moderate retinopathy or worse from which it is referable.
         self.referable = grades.calibration_of(str(REFERABLE)).threshold if grades else None
@@ -192,19 +195,19 @@ class Classifier:
             sentences = [f"Not graded: {reason}.", *([remark] if remark else [])]
             return findings(status="ungradable", message=" ".join(sentences))
         values = calibrated_outputs(result.logits[None], manifest.heads)[0]
-        labels, ordinal = manifest.columns("multi_label"), manifest.columns("ordinal")
-        probabilities = {manifest.outputs[i][1]: float(values[i]) for i in labels}
+        pairs = zip(self.thresholds, values[self._columns], strict=True)
+        probabilities = {label: float(value) for label, value in pairs}
         positive = positive_labels(probabilities, self.thresholds)
         findings = partial(
             findings,
             status="ok",
             probabilities=probabilities,
-            cams=result.cams[labels] if keep_outputs else None,
+            cams=result.cams[self._columns] if keep_outputs else None,
             features=result.features if keep_outputs else None,
         )
         if self.referable is None:
             return findings(positive=positive)
-        grades = grade_probabilities(values[ordinal])
+        grades = grade_probabilities(values[self._grade_columns])
         referable = bool(grades[REFERABLE:].sum() >= self.referable)
         if referable and "dr" in probabilities and "dr" not in positive:
             positive = ["dr", *(label for label in positive if label != NORMAL)]

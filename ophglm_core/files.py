@@ -45,9 +45,21 @@ def atomic_write(path: Path) -> Iterator[Path]:
 
 def write_text(path: Path, text: str) -> None:
     """Write a text file atomically. Raises InputError if it cannot be written."""
+    with _named_if_it_fails(path) as partial:
+        partial.write_text(text, encoding="utf-8")
+
+
+def write_bytes(path: Path, content: bytes) -> None:
+    """Write a file atomically. Raises InputError if it cannot be written."""
+    with _named_if_it_fails(path) as partial:
+        partial.write_bytes(content)
+
+
+@contextmanager
+def _named_if_it_fails(path: Path) -> Iterator[Path]:
     try:
         with atomic_write(path) as partial:
-            partial.write_text(text, encoding="utf-8")
+            yield partial
     except OSError as error:
         raise InputError(f"{path} cannot be written ({error.strerror}).") from None
 

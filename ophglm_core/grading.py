@@ -8,17 +8,13 @@ from __future__ import annotations
 
 import numpy as np
 
+from .conditions import CONDITIONS
+
 #: The grade from which retinopathy is referred: moderate or worse.
 REFERABLE = 2
 GRADE_NAMES = {
-    "en": (
-        "no apparent retinopathy",
-        "mild non-proliferative",
-        "moderate non-proliferative",
-        "severe non-proliferative",
-        "proliferative",
-    ),
-    "zh": ("无明显视网膜病变", "轻度非增生型", "中度非增生型", "重度非增生型", "增生型"),
+    "en": ("no apparent retinopathy", *(grade.en for grade in CONDITIONS["dr"].grades)),
+    "zh": ("无明显视网膜病变", *(grade.zh for grade in CONDITIONS["dr"].grades)),
 }
 
 

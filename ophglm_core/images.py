@@ -90,8 +90,12 @@ def find_disc(image: Image.Image) -> Disc:
 
     A picture without a surround, or one that is all dark, gives the whole frame.
     """
+    return _find_disc(image, _probe(image))
+
+
+def _find_disc(image: Image.Image, small: np.ndarray) -> Disc:
+    """See find_disc. small: the picture's probe, uint8 [h, w, 3]."""
     width, height = image.size
-    small = _probe(image)
     found = _filled_box(small.max(axis=2) > SURROUND)
     if found is None:
         return Disc(0, 0, width, height)
@@ -119,13 +123,15 @@ def _filled_box(mask: np.ndarray) -> tuple[int, int, int, int] | None:
     return int(columns[0]), int(rows[0]), int(columns[-1]) + 1, int(rows[-1]) + 1
 
 
-def _without_page(image: Image.Image) -> Image.Image:
-    """Blacken the white page that a photograph lies on; without one, return the same picture."""
-    paper = _probe(image).min(axis=2) > _PAPER
+def _without_page(image: Image.Image) -> tuple[Image.Image, Disc]:
+    """Blacken the white page that a photograph lies on, and find the retina's disc; without a page,
+    return the same picture."""
+    small = _probe(image)
+    paper = small.min(axis=2) > _PAPER
     edge = np.concatenate([paper[0], paper[-1], paper[1:-1, 0], paper[1:-1, -1]])
     # Photographs end in black or in retina; haze does not whiten nine tenths of all four edges.
     if edge.mean() < 0.9 or _filled_box(~paper) is None:
-        return image
+        return image, _find_disc(image, small)
     # What is white within the photograph is no page: only what joins the margin is.
     white = np.pad(np.where(paper, 255, 0).astype(np.uint8), 1, constant_values=255)
     margin = Image.fromarray(white).copy()  # which can be painted on
@@ -135,7 +141,7 @@ def _without_page(image: Image.Image) -> Image.Image:
     page = page.filter(ImageFilter.MaxFilter(3)).crop((1, 1, margin.width - 1, margin.height - 1))
     image = image.copy()
     image.paste((0, 0, 0), mask=page.resize(image.size))
-    return image
+    return image, find_disc(image)
 
 
 def _square(disc: Disc) -> tuple[int, int, int, int]:
@@ -149,7 +155,7 @@ def disc_square(image: Image.Image) -> tuple[int, int, int, int]:
 
     It reaches beyond the picture where the camera cut the disc off.
     """
-    return _square(find_disc(_without_page(image)))
+    return _square(_without_page(image)[1])
 
 
 def crop_disc(image: Image.Image, size: int) -> Image.Image:
@@ -163,8 +169,7 @@ def crop_disc(image: Image.Image, size: int) -> Image.Image:
 
 def _crop(image: Image.Image, size: int) -> tuple[Image.Image, float]:
     """Return `crop_disc`'s picture and the side of its square in the image's pixels."""
-    image = _without_page(image)
-    disc = find_disc(image)
+    image, disc = _without_page(image)
     if disc.side**2 > MOST_PIXELS:
         # The square of a long strip has many times its pixels, which do not fit into memory.
         scale = 4 * size / disc.side

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import math
-from functools import cache
-from importlib import resources
+from collections.abc import Callable
 from typing import Any
 
 from .findings import NOTICE
 from .manifest import Manifest
+from .templates import load_template
 from .wording import counted, joined, sentence_case
 
 #: What `evaluate --texts` counts, in words.
@@ -25,8 +25,11 @@ _VQA_COLUMNS = ("photograph", "nothing", "findings", "shuffled")
 def card(manifest: Manifest) -> str:
     """Return the model card as Markdown."""
     labels = manifest.label_set()
-    return _template().render(
+    # Markdown, of metrics and of the training's own words: nothing to escape.
+    template = load_template(__package__, "model_card.md.jinja", escape=False, **_FILTERS)
+    return template.render(
         m=manifest,
+        exp=math.exp,
         head=manifest.conditions_head,
         calibrations=manifest.calibrations(),
         grades=manifest.grade_head,
@@ -63,22 +66,9 @@ def _metric(value: float | None, confidence_interval: list[float] | None = None)
     return f"{value:.3f} ({confidence_interval[0]:.3f} to {confidence_interval[1]:.3f})"
 
 
-@cache
-def _template() -> Any:
-    from jinja2 import Environment, StrictUndefined
-
-    environment = Environment(
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        keep_trailing_newline=True,
-        # Markdown, of metrics and of the training's own words: nothing to escape.
-        autoescape=False,
-    )
-    environment.filters["metric"] = _metric
-    environment.filters["sentence_case"] = sentence_case
-    environment.filters["one_line"] = lambda text: " ".join(text.split())
-    environment.filters["words"] = lambda text: text.replace("_", " ")
-    environment.globals["exp"] = math.exp
-    text = (resources.files(__package__) / "model_card.md.jinja").read_text(encoding="utf-8")
-    return environment.from_string(text)
+_FILTERS: dict[str, Callable[..., Any]] = {
+    "metric": _metric,
+    "sentence_case": sentence_case,
+    "one_line": lambda text: " ".join(text.split()),
+    "words": lambda text: text.replace("_", " "),
+}

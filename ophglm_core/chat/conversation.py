@@ -27,7 +27,7 @@ from ..runtime.profile import EMBEDDED, ModelProfile
 from ..safety.guard import Guard
 from .answer import Answer, AnswerPart, compose, describe_all, found_in
 from .exchange import Exchange
-from .own_words import checked_sentences
+from .own_words import LIST_MARK, checked_sentences
 from .question import Question, parse_question
 from .tasks import do_task, task_in
 from .visual_answer import PhotographReader, VisualAnswers
@@ -40,7 +40,6 @@ _MATCHES = 6
 _SUPPORT = 0.75
 _SENTENCE_END = re.compile(r"(?<=[.!?])\s+|(?<=[。！？])|\n+")
 _ENDS = (".", "!", "?", "。", "！", "？")
-_LIST_MARK = re.compile(r"^\s*(?:[-*•#]+|\d+[.)])\s*")
 
 
 class LanguageModel(Protocol):
@@ -262,6 +261,7 @@ class Chat:
         """Let a capable model answer from the entries, and say what each of its numbers is."""
         language = question.language
         passages = [entry.text(language) for entry in answer.entries]
+        self.on_step("word")
         self._open_turn(prompt_with_passages(question.text, passages, language), None)
         start = len(self.model.tokens)
         found, asked = frozenset(self.found), frozenset((*question.conditions, *question.beyond))
@@ -272,11 +272,11 @@ class Chat:
         shown: list[str] = []
         cited: set[int] = set()
         try:
-            pieces = self.model.generate(_OWN_ANSWER_TOKENS)
-            for sentence, numbers in checked_sentences(pieces, passages, guard, language):
-                shown.append(sentence)
-                cited |= set(numbers)
-                yield AnswerPart("explanation", sentence)
+            with closing(self._written(_OWN_ANSWER_TOKENS)) as pieces:
+                for sentence, numbers in checked_sentences(pieces, passages, guard, language):
+                    shown.append(sentence)
+                    cited |= set(numbers)
+                    yield AnswerPart("explanation", sentence)
             if not cited:
                 # Nothing of it rests on what is known, so that is said as it stands.
                 yield from answer.knowledge
@@ -390,29 +390,39 @@ class Chat:
         """
         kept = len(self.model.tokens)
         shown, buffer = 0, ""
-        first: tuple[float, int] | None = None
         try:
-            for piece in self.model.generate(_ANSWER_TOKENS):
-                # Measured from the first word on: what was before is reading and not writing.
-                first = first or (time.perf_counter(), len(self.model.tokens))
-                buffer += piece
-                *complete, buffer = _SENTENCE_END.split(buffer)
-                for part in complete:
-                    sentence = _LIST_MARK.sub("", part).strip()
-                    if not sentence:
-                        continue
-                    if shown == _SENTENCES or guard.check(sentence) is not None:
-                        return
-                    shown += 1
-                    # The piece that ended this sentence is the start of the next one.
-                    kept = len(self.model.tokens) - 1
-                    yield sentence
-            rest = _LIST_MARK.sub("", buffer).strip()
+            with closing(self._written(_ANSWER_TOKENS)) as pieces:
+                for piece in pieces:
+                    buffer += piece
+                    *complete, buffer = _SENTENCE_END.split(buffer)
+                    for part in complete:
+                        sentence = LIST_MARK.sub("", part).strip()
+                        if not sentence:
+                            continue
+                        if shown == _SENTENCES or guard.check(sentence) is not None:
+                            return
+                        shown += 1
+                        # The piece that ended this sentence is the start of the next one.
+                        kept = len(self.model.tokens) - 1
+                        yield sentence
+            rest = LIST_MARK.sub("", buffer).strip()
             # A sentence that the limit cut off is neither shown nor remembered.
             if rest.endswith(_ENDS) and shown < _SENTENCES and guard.check(rest) is None:
                 kept = len(self.model.tokens)
                 yield rest
         finally:
+            self.model.truncate(kept)
+
+    def _written(self, limit: int) -> Generator[str]:
+        """Yield what the model writes, and measure its speed.
+
+        From the first word on: what was before is reading and not writing.
+        """
+        first: tuple[float, int] | None = None
+        try:
+            for piece in self.model.generate(limit):
+                first = first or (time.perf_counter(), len(self.model.tokens))
+                yield piece
+        finally:
             if first is not None and (written := len(self.model.tokens) - first[1]) > 0:
                 self.speed = written / (time.perf_counter() - first[0])
-            self.model.truncate(kept)

@@ -12,7 +12,8 @@ from .answer import NO_DOSE
 _SENTENCE_END = re.compile(
     r"(?<=[.!?])(?=\s)(?!\s*[\[［])\s+|(?<=[\]］])\s+|(?<=[。！？])(?![\[［])|\n+"
 )
-_LIST_MARK = re.compile(r"^\s*(?:[-*•#]+|\d+[.)])\s*")
+#: What stands before an item of a list.
+LIST_MARK = re.compile(r"^\s*(?:[-*•#]+|\d+[.)])\s*")
 _MOST_SENTENCES = 8
 _NOT_CERTAIN = (
     "A photograph can suggest a disease and not confirm one.",
@@ -89,8 +90,8 @@ def _sentences(pieces: Iterable[str]) -> Iterator[str]:
     for piece in pieces:
         buffer += piece
         *complete, buffer = _SENTENCE_END.split(buffer)
-        yield from filter(None, (_LIST_MARK.sub("", part).strip() for part in complete))
+        yield from filter(None, (LIST_MARK.sub("", part).strip() for part in complete))
     # What the limit cut off is no sentence.
-    rest = _LIST_MARK.sub("", buffer).strip()
+    rest = LIST_MARK.sub("", buffer).strip()
     if rest.endswith((".", "!", "?", "。", "！", "？", "]", "］")):
         yield rest

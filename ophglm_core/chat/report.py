@@ -12,18 +12,17 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
-from functools import cache
-from importlib import resources
 from pathlib import Path
 from typing import Any
 
 from PIL import Image
 
 from ..errors import InputError, UsageError
-from ..files import atomic_write, write_text
+from ..files import write_bytes, write_text
 from ..findings import Findings, notice
 from ..heatmaps import overlay
 from ..images import crop_disc, open_photograph
+from ..templates import load_template
 from ..wording import eye_name, grade_text, message_in, percent
 from .answer import AnswerPart, describe_all
 from .conversation import Chat
@@ -122,7 +121,13 @@ def report(
             json.dumps(_as_json(conversation, language, when), ensure_ascii=False, indent=1) + "\n"
         )
     sources = _sources(conversation)
-    text: str = _template(format).render(
+    text: str = load_template(
+        # Names of files and what was typed may hold anything.
+        __package__,
+        f"report.{format}.jinja",
+        escape=format == "html",
+        md=_markdown,
+    ).render(
         language=language,
         t=lambda en, zh: zh if language == "zh" else en,
         notice=notice(language),
@@ -153,26 +158,16 @@ def write_report(
     """
     format = report_format(path)
     links: dict[tuple[int, str | None], str] = {}
-    if with_pictures and format == "md":
-        for index in range(len(conversation.findings)):
-            for shown in pictures(conversation, index, language):
-                name = f"{path.stem}-{index + 1}-{shown.label or 'photograph'}.jpg"
-                _write_bytes(path.with_name(name), shown.jpeg)
-                links[index, shown.label] = name
-    if with_pictures and format == "html":
-        for index in range(len(conversation.findings)):
-            for shown in pictures(conversation, index, language):
+    for index in range(len(conversation.findings) if with_pictures and format != "json" else 0):
+        for shown in pictures(conversation, index, language):
+            if format == "html":
                 encoded = base64.b64encode(shown.jpeg).decode()
                 links[index, shown.label] = f"data:image/jpeg;base64,{encoded}"
+            else:
+                name = f"{path.stem}-{index + 1}-{shown.label or 'photograph'}.jpg"
+                write_bytes(path.with_name(name), shown.jpeg)
+                links[index, shown.label] = name
     write_text(path, report(conversation, format, language, when, links))
-
-
-def _write_bytes(path: Path, content: bytes) -> None:
-    try:
-        with atomic_write(path) as partial:
-            partial.write_bytes(content)
-    except OSError as error:
-        raise InputError(f"{path} cannot be written ({error.strerror}).") from None
 
 
 def _photograph(
@@ -315,21 +310,3 @@ def _markdown(text: str) -> str:
     """Return a text as Markdown shows it, with its lines kept."""
     escaped = re.sub(r"([\\`*_\[\]<>#|])", r"\\\1", text.strip())
     return escaped.replace("\n", "  \n")
-
-
-@cache
-def _template(format: str) -> Any:
-    from jinja2 import Environment, StrictUndefined
-
-    environment = Environment(
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        keep_trailing_newline=True,
-        # Names of files and what was typed may hold anything.
-        autoescape=format == "html",
-    )
-    environment.filters["md"] = _markdown
-    name = f"report.{format}.jinja"
-    text = (resources.files(__package__) / name).read_text(encoding="utf-8")
-    return environment.from_string(text)

@@ -9,10 +9,9 @@ from __future__ import annotations
 
 import json
 import re
-from functools import cache
 from importlib import resources
 
-from ..knowledge.library import entries
+from ..knowledge.library import vocabulary
 
 _HAN = r"[\u4e00-\u9fff]"
 _FILE = resources.files(__package__) / "identifying_words.json"
@@ -273,17 +272,9 @@ _RULES = tuple(
 )
 
 
-@cache
-def _library() -> tuple[str, frozenset[str]]:
-    """Return what the library says in Chinese as one text, and its English words."""
-    chinese = "\n".join(t for e in entries() for t in (*e.questions["zh"], e.zh))
-    english = " ".join(t for e in entries() for t in (*e.questions["en"], e.en))
-    return chinese, frozenset(re.findall(r"[a-z]+", english.lower()))
-
-
 def is_word(text: str) -> bool:
     """Whether a text is a word of the eye clinic, or of ordinary talk, and not a name."""
-    chinese, english = _library()
+    chinese, english = vocabulary()
     if re.fullmatch(_HAN, text):  # a surname before a title
         return False
     if text in _ORDINARY or (re.match(_HAN, text) and text in chinese):

@@ -14,7 +14,7 @@ from functools import cache
 from importlib import resources
 from itertools import pairwise
 
-from ..knowledge.library import entries
+from ..knowledge.library import vocabulary
 
 _DIGITS = str.maketrans("零〇○一二三四五六七八九幺", "0001234567891")
 #: Digits that no measurement of an eye has.
@@ -32,12 +32,9 @@ _OF_A_PERSON = re.compile(r"\b(?:I|I'm|my|me|we|our|he|she|his|her)\b|[我您她
 
 
 @cache
-def _known() -> tuple[str, frozenset[str], frozenset[str]]:
-    """Return the library's Chinese text, its English words, and what stands there before 医院."""
-    chinese = "\n".join(t for e in entries() for t in (*e.questions["zh"], e.zh))
-    english = " ".join(t for e in entries() for t in (*e.questions["en"], e.en)).lower()
-    before = frozenset(re.findall(r"([\u4e00-\u9fff]{2})医院", chinese))
-    return chinese, frozenset(re.findall(r"[a-z]+", english)), before
+def _usual() -> frozenset[str]:
+    """Return what the library has before 医院."""
+    return frozenset(re.findall(r"([\u4e00-\u9fff]{2})医院", vocabulary()[0]))
 
 
 @cache
@@ -56,7 +53,7 @@ def traces(text: str) -> list[str]:
 
 
 def _names(text: str) -> list[str]:
-    chinese, english, _ = _known()
+    chinese, english = vocabulary()
     found = []
     for run in re.findall(r"[\u4e00-\u9fff]+", text):
         # A name is short and stands alone between other signs, or before a title or a sex.
@@ -83,7 +80,8 @@ def _names(text: str) -> list[str]:
 def _places(sentence: str) -> list[str]:
     if not _OF_A_PERSON.search(sentence):
         return []  # a study is named for its city
-    chinese, _, usual = _known()
+    chinese, _ = vocabulary()
+    usual = _usual()
     found = []
     for before in re.findall(r"([\u4e00-\u9fff]{2})(?:医院|眼科中心)", sentence):
         any_one = (

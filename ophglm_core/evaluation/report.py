@@ -7,8 +7,6 @@ from __future__ import annotations
 
 import base64
 import io
-from functools import cache
-from importlib import resources
 from typing import Any
 
 import numpy as np
@@ -16,6 +14,7 @@ import numpy as np
 from ..errors import InputError
 from ..findings import NOTICE
 from ..images import crop_disc, open_photograph
+from ..templates import load_template
 from .classification import Evaluation, worst_errors
 from .metrics import ECE_BINS, METRICS
 
@@ -30,7 +29,12 @@ def report_html(evaluation: Evaluation) -> str:
     out.
     """
     labels = evaluation.labels
-    page: str = _template().render(
+    page: str = load_template(
+        # Names of files, models and labels are a hospital's own, and may hold anything.
+        __package__,
+        "report.html.jinja",
+        escape=True,
+    ).render(
         m=evaluation.metrics,
         labels=labels,
         metric_names=METRICS,
@@ -39,22 +43,6 @@ def report_html(evaluation: Evaluation) -> str:
         errors={disease: _errors(evaluation, disease) for disease in labels.diseases},
     )
     return page
-
-
-@cache
-def _template() -> Any:
-    from jinja2 import Environment, StrictUndefined
-
-    environment = Environment(
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        keep_trailing_newline=True,
-        # Names of files, models and labels are a hospital's own, and may hold anything.
-        autoescape=True,
-    )
-    text = (resources.files(__package__) / "report.html.jinja").read_text(encoding="utf-8")
-    return environment.from_string(text)
 
 
 def _base64(content: bytes) -> str:

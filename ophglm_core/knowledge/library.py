@@ -105,6 +105,15 @@ def entries() -> tuple[Entry, ...]:
     )
 
 
+@cache
+def vocabulary() -> tuple[str, frozenset[str]]:
+    """Return what the library says in Chinese as one text, and its English words in small
+    letters: what is no name of a person."""
+    chinese = "\n".join(t for e in entries() for t in (*e.questions["zh"], e.zh))
+    english = " ".join(t for e in entries() for t in (*e.questions["en"], e.en))
+    return chinese, frozenset(re.findall(r"[a-z]+", english.lower()))
+
+
 def _read(text: str) -> tuple[str, list[dict[str, Any]]]:
     values = json.loads(text)
     return values["condition"], values["entries"]

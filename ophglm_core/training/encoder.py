@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Container, Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -83,17 +83,16 @@ class EncoderStage:
         starts = [config.pretrained, config.weights is not None, config.start is not None]
         if sum(starts) > 1:
             raise UsageError("--pretrained, --weights and --from are three starts; choose one.")
+        self.start = open_model(config.start) if config.start is not None else None
         self.architecture = config.architecture or (
-            open_model(config.start).manifest.encoder.architecture
-            if config.start is not None
-            else DEFAULT_ARCHITECTURE
+            self.start.manifest.encoder.architecture if self.start else DEFAULT_ARCHITECTURE
         )
         if config.heads_only:
-            if config.start is None or config.teacher is not None or config.first_size is not None:
+            if self.start is None or config.teacher is not None or config.first_size is not None:
                 raise UsageError(
                     "--heads-only goes with --from, without --teacher and --first-size."
                 )
-            config = replace(config, size=open_model(config.start).manifest.encoder.input_size)
+            config = replace(config, size=self.start.manifest.encoder.input_size)
         self.config, self.out = config, config.out
         self.state_folder = config.out.with_name(config.out.name + ".training")
         self.measured = open_model(config.measured) if config.measured is not None else None
@@ -134,6 +133,7 @@ class EncoderStage:
         """Load the network and decode all photographs; see trainer.Stage."""
         config, self.device = self.config, accelerator.device
         self._remark_labels(callbacks)
+        self._set_targets()
         encoder, self.origin = self._first_weights()
         encoder.freeze(config.freeze)
         if config.gradient_checkpointing:
@@ -161,7 +161,6 @@ class EncoderStage:
         self.first: FirstEpochs | None = None
         if config.first_size is not None:
             self.first = FirstEpochs(config.first_size, int(config.epochs * _FIRST_SHARE))
-        self._set_targets()
         self.pooled: dict[str, np.ndarray] = {}
         with accelerator.main_process_first():  # the others find all of it computed
             if config.heads_only:
@@ -195,17 +194,31 @@ class EncoderStage:
 
     def _pool(self, callbacks: Callbacks) -> None:
         """Compute the pooled features of all photographs, as they are, by the start's encoder."""
-        assert self.config.start is not None
+        assert self.start is not None
         paths = {part: [str(r.image) for r in self.parts[part]] for part in ("train", "validation")}
         everything = [path for found in paths.values() for path in found]
-        tokens = ImageTokens(self.state_folder, open_model(self.config.start), everything)
+        tokens = ImageTokens(self.state_folder, self.start, everything)
         broken = tokens.fill(callbacks.decoding)
         self.pooled = {part: tokens.pooled(found) for part, found in paths.items() if found}
-        self.usable = [i for i, path in enumerate(paths["train"]) if path not in broken]
-        for index, path in enumerate(paths["validation"]):
-            if path in broken:
-                self.validation_truth[index] = np.nan
-        for sentence in broken.values():
+        self._exclude(
+            {i for i, path in enumerate(paths["train"]) if path in broken},
+            [i for i, path in enumerate(paths["validation"]) if path in broken],
+            broken.values(),
+            callbacks,
+        )
+
+    def _exclude(
+        self,
+        train: Container[int],
+        validation: Iterable[int],
+        sentences: Iterable[str],
+        callbacks: Callbacks,
+    ) -> None:
+        """Leave out the photographs of these numbers, which cannot be read, and say so."""
+        self.usable = [i for i in range(len(self.parts["train"])) if i not in train]
+        for index in validation:
+            self.validation_truth[index] = np.nan
+        for sentence in sentences:
             callbacks.remark(f"Excluded: {sentence}")
 
     def _decode(self, callbacks: Callbacks) -> None:
@@ -220,24 +233,20 @@ class EncoderStage:
         total = len(train) + len(validation)
         self.crops.fill(lambda done, _: callbacks.decoding(done, total))
         self.validation_crops.fill(lambda done, _: callbacks.decoding(len(train) + done, total))
-        self.usable = [i for i in range(len(train)) if i not in self.crops.broken]
-        for index in self.validation_crops.broken:
-            self.validation_truth[index] = np.nan
-        for sentence in (*self.crops.broken.values(), *self.validation_crops.broken.values()):
-            callbacks.remark(f"Excluded: {sentence}")
+        broken, others = self.crops.broken, self.validation_crops.broken
+        self._exclude(broken, others, (*broken.values(), *others.values()), callbacks)
 
     def _first_weights(self) -> tuple[ImageEncoder, str]:
         """Return the network as training starts from it, and where its weights come from."""
         config = self.config
-        if config.start is not None:
-            source = open_model(config.start)
-            encoder = load_encoder(source)
+        if self.start is not None:
+            encoder = load_encoder(self.start)
             if encoder.architecture != self.architecture:
                 raise UsageError(
                     f"{config.start} holds a {encoder.architecture}; give --architecture "
                     f"{encoder.architecture} to go on from it."
                 )
-            return self._with_these_heads(encoder, source.manifest), config.start.name
+            return self._with_these_heads(encoder, self.start.manifest), self.start.path.name
         encoder = self._new_encoder()
         if config.pretrained:
             origin = load_imagenet_weights(encoder)
@@ -246,7 +255,7 @@ class EncoderStage:
         else:
             origin = "random"
             _open_layer_scale(encoder)
-        _start_heads(encoder, target_matrix(self.parts["train"], self.manifest.heads))
+        _start_heads(encoder, self.truth)
         return encoder, origin
 
     def _new_encoder(self) -> ImageEncoder:
@@ -257,7 +266,7 @@ class EncoderStage:
         encoder = self._new_encoder()
         state = {k: v for k, v in source.state_dict().items() if not k.startswith("classifier.")}
         encoder.load_state_dict(state, strict=False)
-        _start_heads(encoder, target_matrix(self.parts["train"], self.manifest.heads))
+        _start_heads(encoder, self.truth)
         with torch.no_grad():
             for row, output in enumerate(self.manifest.outputs):
                 if output in manifest.outputs:
@@ -375,7 +384,7 @@ class EncoderStage:
         encoder.load_state_dict(rest | {k.removeprefix(prefix): v for k, v in best.items()})
         gated = fit_gate(encoder, parts["train"], config.size, self.pooled.get("train"))
         # With all before the heads as it was, what has learned from it goes on as it is.
-        base = open_model(config.start) if config.heads_only and config.start else None
+        base = self.start if config.heads_only else None
         if base is not None:
             manifest.fusion, manifest.adapter = base.manifest.fusion, base.manifest.adapter
         with write_model_folder(self.out, base) as folder:
@@ -430,9 +439,9 @@ class EncoderStage:
 
     def _before(self) -> list[dict[str, Any]]:
         """Return the trainings that the first weights come from, the earliest first."""
-        if self.config.start is None:
+        if self.start is None:
             return []
-        earlier = open_model(self.config.start).manifest.training
+        earlier = self.start.manifest.training
         kept = {k: v for k, v in earlier.items() if k in ("command", "seconds", "notes")}
         return [*earlier.get("before", []), kept]
 
