@@ -17,6 +17,7 @@ from typing import Any
 
 from PIL import Image
 
+from ophglm_cli.lazy import LazyCommand
 from ophglm_cli.main import app
 
 DOCS = Path(__file__).parent
@@ -47,6 +48,7 @@ def commands() -> str:
 
 
 def walk(name: str, command: Any) -> Iterator[tuple[str, Any]]:
+    command = command.load() if isinstance(command, LazyCommand) else command
     yield name, command
     for part, below in sorted(getattr(command, "commands", {}).items()):
         yield from walk(f"{name} {part}", below)

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import inspect
 import os
 import sys
-from collections.abc import Callable
 from typing import Annotated, Any
 
 import typer
@@ -14,16 +12,31 @@ from typer.core import TyperGroup
 from ophglm_core import __version__
 from ophglm_core.errors import InputError, OphglmError
 
-from .build_instructions import build_instructions
-from .build_vqa import build_vqa
-from .chat import chat
-from .classify import classify
-from .data import data
-from .evaluate import evaluate
-from .export import export
-from .sft import sft
-from .train_encoder import train_encoder
-from .train_fusion import train_fusion
+from .lazy import LazyCommand
+
+#: Each command's summary; its function stands in the module of its name.
+_SUMMARIES = {
+    "classify": "Say which fundus diseases photographs show, and how sure it is.",
+    "chat": "Show what a fundus photograph gives and talk about it, in English or Chinese.",
+    "evaluate": (
+        "Measure a model on labelled photographs, each metric with its interval over patients."
+    ),
+    "train-encoder": "Train the image encoder on photographs with labels and write a model folder.",
+    "train-fusion": (
+        "Train the fusion module on questions about photographs; all else stays frozen."
+    ),
+    "sft": "Fine-tune the language model by an adapter (LoRA); encoder and fusion stay frozen.",
+    "export": (
+        "Write a model folder's ONNX files again and compare the torch and the local runtime."
+    ),
+    "build-vqa": (
+        "Make question-answer pairs about photographs from their labels, in English and Chinese."
+    ),
+    "build-instructions": (
+        "Make five instruction subsets and a conversation set, in English and Chinese."
+    ),
+    "data": "Look at a fine-tuning set.",
+}
 
 
 class _Commands(TyperGroup):
@@ -31,6 +44,10 @@ class _Commands(TyperGroup):
 
     Exit codes: 0 done, 1 an input failed, 2 wrong usage, 130 stopped.
     """
+
+    def __init__(self, **attributes: Any):
+        super().__init__(**attributes)
+        self.commands = {name: LazyCommand(name, text) for name, text in _SUMMARIES.items()}
 
     def invoke(self, ctx: Any) -> Any:
         try:
@@ -56,27 +73,6 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-
-
-def _help(command: Callable[..., None]) -> str:
-    """Return a command's docstring with a line for each paragraph: typer keeps line breaks."""
-    paragraphs = inspect.cleandoc(command.__doc__ or "").split("\n\n")
-    return "\n\n".join(" ".join(paragraph.split()) for paragraph in paragraphs)
-
-
-for _command in (
-    classify,
-    chat,
-    evaluate,
-    train_encoder,
-    train_fusion,
-    sft,
-    export,
-    build_vqa,
-    build_instructions,
-):
-    app.command(_command.__name__.replace("_", "-"), help=_help(_command))(_command)
-app.add_typer(data, name="data")
 
 
 def _version(wanted: bool) -> None:

@@ -6,6 +6,9 @@ import time
 from pathlib import Path
 
 import pytest
+import typer
+
+from ophglm_cli.main import app
 
 from .conftest import OPHGLM, Run
 
@@ -78,6 +81,23 @@ def test_first_word_comes_within_three_seconds() -> None:
             process.stdout.read()
         assert process.returncode == 0
     assert min(times) < 3.0, times
+
+
+def test_the_summary_of_each_command_is_its_help() -> None:
+    commands = typer.main.get_command(app).commands  # type: ignore[attr-defined]
+    for name, command in commands.items():
+        whole = command.load()
+        assert command.help == whole.help.split("\n\n")[0], name
+        assert whole.name == name
+
+
+def test_help_imports_no_command() -> None:
+    watch = _WATCH.replace("set(sys.modules) &", "{n for n in sys.modules if 'ophglm_cli.' in n} -")
+    watch = watch.replace(repr(_HEAVY), "('ophglm_cli.main', 'ophglm_cli.lazy')")
+    result = subprocess.run(
+        [sys.executable, "-c", watch, "--help"], capture_output=True, text=True, timeout=60
+    )
+    assert "HEAVY []" in result.stderr
 
 
 def test_unknown_command_is_wrong_usage(ophglm: Run) -> None:
