@@ -6,6 +6,7 @@ import math
 from collections.abc import Callable
 from typing import Any
 
+from .evaluation.metrics import FEWEST_POSITIVES
 from .findings import NOTICE
 from .manifest import Manifest
 from .templates import load_template
@@ -39,6 +40,7 @@ def card(manifest: Manifest) -> str:
         diseases=joined(labels.names(labels.diseases)),
         outputs=counted(len(labels)),
         notice=NOTICE,
+        fewest=FEWEST_POSITIVES,
         vqa_columns=_VQA_COLUMNS,
         text_metrics=_TEXT_METRICS,
         encoder_commands=_commands(manifest.training),
