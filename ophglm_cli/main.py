@@ -16,6 +16,7 @@ from ophglm_core.errors import InputError, OphglmError
 
 from .build_instructions import build_instructions
 from .build_vqa import build_vqa
+from .calibrate import calibrate
 from .chat import chat
 from .classify import classify
 from .data import data
@@ -68,6 +69,7 @@ for _command in (
     classify,
     chat,
     evaluate,
+    calibrate,
     train_encoder,
     train_fusion,
     sft,

@@ -34,6 +34,7 @@ def card(manifest: Manifest) -> str:
         head=manifest.conditions_head,
         calibrations=manifest.calibrations(),
         grades=manifest.grade_head,
+        thresholds=manifest.metrics.get("thresholds", {}),
         positives=manifest.metrics.get("positives", {}),
         labels=labels,
         own=labels.own,
