@@ -148,7 +148,7 @@ def _evaluate_classifier(
 def _show(metrics: dict[str, Any], labels: LabelSet) -> None:
     from rich.table import Table
 
-    from ophglm_core.evaluation.metrics import METRICS
+    from ophglm_core.evaluation.metrics import FEWEST_POSITIVES, METRICS
 
     from .terminal import stdout
 
@@ -162,10 +162,16 @@ def _show(metrics: dict[str, Any], labels: LabelSet) -> None:
     table.add_column("")
     for name in METRICS:
         table.add_column(_SHORT.get(name, name), justify="right")
+    few = {k for k, count in metrics["positives"].items() if count < FEWEST_POSITIVES}
     for label in labels:
-        table.add_row(label[:8], *[_cell(metrics["labels"][label][name]) for name in METRICS])
+        cells = [_cell(metrics["labels"][label][name]) for name in METRICS]
+        table.add_row(label[:8] + "?" * (label in few and cells[0] != "-"), *cells)
     table.add_row("mean", *[_cell(metrics["macro"][name]) for name in METRICS])
     stdout.print(table)
+    if any(metrics["labels"][label]["auc"] is not None for label in few):
+        stdout.print(
+            f"? of fewer than {FEWEST_POSITIVES} positives: it counts in no mean", style="dim"
+        )
     intervals = metrics["confidence_intervals"]
     for label in labels:
         _show_auc(
@@ -206,16 +212,17 @@ _SHORT = {
     "brier": "Brier",
     "ece": "ECE",
 }
-_FEW = 10
 
 
 def _show_auc(
     name: str, auc: float | None, intervals: dict[str, Any], positives: int | None = None
 ) -> None:
+    from ophglm_core.evaluation.metrics import FEWEST_POSITIVES
+
     from .terminal import stdout
 
-    if auc is not None and intervals["auc"] is not None:
-        few = positives is not None and positives < _FEW
+    few = positives is not None and positives < FEWEST_POSITIVES
+    if auc is not None and (few or intervals["auc"] is not None):
         note = f", of {positives} positives only" if few else ""
         stdout.print(f"AUC {name}: {auc:.3f}{_range(intervals['auc'])}{note}")
 
@@ -241,6 +248,8 @@ def _show_sources(sources: dict[str, Any], labels: LabelSet) -> None:
     """Print a column a source: what pools sources says little of any of them."""
     from rich.table import Table
 
+    from ophglm_core.evaluation.metrics import FEWEST_POSITIVES
+
     from .terminal import stdout
 
     table = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0))
@@ -254,7 +263,7 @@ def _show_sources(sources: dict[str, Any], labels: LabelSet) -> None:
     for label in labels:
         cells = []
         for m in sources.values():
-            few = m["positives"][label] < _FEW
+            few = m["positives"][label] < FEWEST_POSITIVES
             cells.append(_cell(m["labels"][label]["auc"]) + ("?" if few else ""))
         rows[f"AUC {label[:8]}"] = ["-" if c == "-?" else c for c in cells]
     if any("grade" in m for m in sources.values()):
@@ -264,7 +273,7 @@ def _show_sources(sources: dict[str, Any], labels: LabelSet) -> None:
         table.add_row(name, *cells)
     stdout.print(table)
     if any("?" in cell for cells in rows.values() for cell in cells):
-        stdout.print(f"? of fewer than {_FEW} positives", style="dim")
+        stdout.print(f"? of fewer than {FEWEST_POSITIVES} positives", style="dim")
 
 
 def _range(interval: list[float] | None) -> str:

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from .evaluation.vqa import evaluate_vqa
     from .export.folder import export_model as export
     from .findings import Findings
+    from .local_calibration import calibrate
     from .model_folder import ModelFolder, open_model
     from .training import fine_tune as sft
     from .training import train_encoder, train_fusion
@@ -49,6 +50,7 @@ _HOMES = {
     "ModelFolder": ("model_folder", "ModelFolder"),
     "OphglmError": ("errors", "OphglmError"),
     "UsageError": ("errors", "UsageError"),
+    "calibrate": ("local_calibration", "calibrate"),
     "evaluate": ("evaluation.classification", "evaluate_classifier"),
     "evaluate_texts": ("evaluation.text", "evaluate_texts"),
     "evaluate_vqa": ("evaluation.vqa", "evaluate_vqa"),
@@ -73,6 +75,7 @@ __all__ = [
     "ModelFolder",
     "OphglmError",
     "UsageError",
+    "calibrate",
     "evaluate",
     "evaluate_texts",
     "evaluate_vqa",

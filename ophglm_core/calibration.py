@@ -74,12 +74,49 @@ def fit_calibration(
             continue
         scale, offset = _platt(score, actual)
         probability = sigmoid(score * scale + offset)
-        threshold = max(
-            threshold_for_sensitivity(probability, actual, operating_point),
-            threshold_for_specificity(probability, actual, _LEAST_SPECIFICITY),
-        )
+        threshold = choose_threshold(probability, actual, operating_point)
         result[label] = Calibration(round(scale, 5), round(offset, 5), round(threshold, 5))
     return result
+
+
+def choose_threshold(probability: np.ndarray, actual: np.ndarray, operating_point: float) -> float:
+    """Return the highest threshold whose sensitivity is at least `operating_point`, or, where that
+    leaves a specificity under 0.7, the lowest one that reaches this.
+
+    probability, actual: [N]; actual is 0 or 1 and has both.
+    """
+    return max(
+        threshold_for_sensitivity(probability, actual, operating_point),
+        threshold_for_specificity(probability, actual, _LEAST_SPECIFICITY),
+    )
+
+
+def refit(
+    old: Calibration, logits: np.ndarray, actual: np.ndarray, operating_point: float
+) -> Calibration:
+    """Fit an output's calibration anew on other pictures: temperature and offset on the old
+    calibration's log odds, and the threshold as `choose_threshold` does.
+
+    logits, actual: [N]; actual is 0 or 1 and has both. The logarithm of the temperature has a
+    normal prior of deviation 1, so that few positives do not give certainty. Sources: Guo et al.
+    2017, 'On calibration of modern neural networks' (arXiv 1706.04599); Platt 1999.
+    """
+    from scipy.optimize import minimize
+
+    odds = logits * old.scale + old.offset
+
+    def loss(parameters: np.ndarray) -> float:
+        sharpness, shift = parameters
+        values = odds * np.exp(sharpness) + shift
+        return float((np.logaddexp(0, values) - actual * values).sum() + sharpness**2 / 2)
+
+    sharpness, shift = minimize(loss, np.zeros(2), method="L-BFGS-B").x
+    scale = round(float(old.scale * np.exp(sharpness)), 5)
+    offset = round(float(old.offset * np.exp(sharpness) + shift), 5)
+    probability = sigmoid(logits * scale + offset)
+    return Calibration(
+        scale, offset, round(choose_threshold(probability, actual, operating_point), 5)
+    )
 
 
 def _platt(score: np.ndarray, actual: np.ndarray) -> tuple[float, float]:

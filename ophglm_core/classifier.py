@@ -46,6 +46,14 @@ class Prediction:
     quality: Quality
     tags: Tags
 
+    def reason(self, ood_threshold: float | None) -> str | None:
+        """Return why the picture cannot be graded, or None if it can."""
+        if (reason := self.quality.reason()) is not None:
+            return reason
+        if ood_threshold is not None and self.ood_score > ood_threshold:
+            return "it does not look like a colour fundus photograph"
+        return None
+
 
 class EncoderPredictor:
     """Runs an exported encoder over pictures: decoding in threads, the network in batches."""
@@ -187,10 +195,7 @@ class Classifier:
         if isinstance(result, InputError):
             return findings(status="error", message=str(result))
         manifest = self.model.manifest
-        reason = result.quality.reason()
-        threshold = manifest.ood_threshold
-        if reason is None and threshold is not None and result.ood_score > threshold:
-            reason = "it does not look like a colour fundus photograph"
+        reason = result.reason(manifest.ood_threshold)
         if reason is not None:
             sentences = [f"Not graded: {reason}.", *([remark] if remark else [])]
             return findings(status="ungradable", message=" ".join(sentences))

@@ -148,6 +148,8 @@ class Manifest:
     own_labels: those of a hospital's own,
     which the table of conditions does not know. ood_threshold: the score from which a picture is
     out of distribution; None where no gate was fitted. training, metrics: of the encoder.
+    local_calibration: what `calibrate` did for a clinic's own cameras and prevalence; empty where
+    the calibration is the training's.
     """
 
     name: str
@@ -160,6 +162,7 @@ class Manifest:
     adapter: AdapterPart | None = None
     training: dict[str, Any] = field(default_factory=dict)
     metrics: dict[str, Any] = field(default_factory=dict)
+    local_calibration: dict[str, Any] = field(default_factory=dict)
     format: int = FORMAT
 
     @property

@@ -6,6 +6,7 @@ import math
 from collections.abc import Callable
 from typing import Any
 
+from .evaluation.metrics import FEWEST_POSITIVES
 from .findings import NOTICE
 from .manifest import Manifest
 from .templates import load_template
@@ -33,12 +34,14 @@ def card(manifest: Manifest) -> str:
         head=manifest.conditions_head,
         calibrations=manifest.calibrations(),
         grades=manifest.grade_head,
+        thresholds=manifest.metrics.get("thresholds", {}),
         positives=manifest.metrics.get("positives", {}),
         labels=labels,
         own=labels.own,
         diseases=joined(labels.names(labels.diseases)),
         outputs=counted(len(labels)),
         notice=NOTICE,
+        fewest=FEWEST_POSITIVES,
         vqa_columns=_VQA_COLUMNS,
         text_metrics=_TEXT_METRICS,
         encoder_commands=_commands(manifest.training),

@@ -75,8 +75,11 @@ class ModelFolder:
 
     @property
     def identity(self) -> str:
-        """Name and weights in short, as outputs name the model they come from."""
-        return f"{self.manifest.name}@{self.manifest.encoder.sha256[:8]}"
+        """Name and weights in short, as outputs name the model they come from; with a clinic's
+        calibration, that, too."""
+        own = self.manifest.local_calibration.get("sha256")
+        weights = f"{self.manifest.name}@{self.manifest.encoder.sha256[:8]}"
+        return f"{weights}+{own[:8]}" if own else weights
 
 
 def open_model(model: str | Path | None = None) -> ModelFolder:

@@ -23,10 +23,12 @@ from ..model_folder import ModelFolder
 from .metrics import (
     GRADE_METRICS,
     METRICS,
+    OF_POSITIVES,
     all_metrics,
     bootstrap,
     confidence_interval,
     grade_metrics,
+    well_covered,
 )
 
 #: What can be measured: everything, or one part of the model's own split.
@@ -118,8 +120,9 @@ def evaluate(
 
     Photographs that are ungradable or cannot be read are counted as excluded and judge nothing.
     Every metric comes with its 95 % bootstrap confidence interval over patients (`rounds`
-    resamples), and all of it once more for each source where there are several: what pools sources
-    also measures how well these are told apart. Raises InputError if nothing can be judged.
+    resamples; None for what is about the positives of a label that has fewer than ten, which also
+    counts in no mean), and all of it once more for each source where there are several: what pools
+    sources also measures how well these are told apart. Raises InputError if nothing can be judged.
     """
     labels = classifier.model.labels
     kept: list[Record] = []
@@ -143,21 +146,22 @@ def evaluate(
     graded = classifier.referable
     of_grades = np.array([f.grade_probabilities for f in findings])  # [N, 5], [N, 0] without a head
 
-    def measure(rows: np.ndarray) -> dict[str, Any]:
-        values = all_metrics(truth[rows], probability[rows], labels, thresholds)
+    def measure(rows: np.ndarray, counted: Sequence[str]) -> dict[str, Any]:
+        values = all_metrics(truth[rows], probability[rows], labels, thresholds, counted)
         if graded is not None:
             values["grade"] = grade_metrics(grades[rows], of_grades[rows], graded)
         return values
 
     def measured(rows: np.ndarray) -> dict[str, Any]:
         patients = [kept[row].patient for row in rows]
-        resampled = bootstrap(patients, lambda drawn: measure(rows[drawn]), rounds)
+        counted = well_covered(truth[rows], labels)
+        resampled = bootstrap(patients, lambda drawn: measure(rows[drawn], counted), rounds)
         return {
             "photographs": len(rows),
             "patients": len(set(patients)),
             "positives": {k: int(np.nansum(truth[rows, i])) for i, k in enumerate(labels)},
-            **measure(rows),
-            "confidence_intervals": _confidence_intervals(resampled, labels),
+            **measure(rows, counted),
+            "confidence_intervals": _confidence_intervals(resampled, labels, counted),
         }
 
     everything = np.arange(len(kept))
@@ -191,8 +195,11 @@ def _grade_confusion(grades: np.ndarray, findings: Sequence[Findings]) -> list[l
     return counts
 
 
-def _confidence_intervals(resampled: list[dict[str, Any]], labels: LabelSet) -> dict[str, Any]:
-    """Return the interval of each metric over what `measure` gave of each resample, in its form."""
+def _confidence_intervals(
+    resampled: list[dict[str, Any]], labels: LabelSet, counted: Sequence[str]
+) -> dict[str, Any]:
+    """Return the interval of each metric over what `measure` gave of each resample, in its form;
+    None for those that need positives of a label that is not counted, having too few."""
     intervals: dict[str, Any] = (
         {}
         if "grade" not in resampled[0]
@@ -207,6 +214,8 @@ def _confidence_intervals(resampled: list[dict[str, Any]], labels: LabelSet) -> 
         "labels": {
             label: {
                 name: confidence_interval([r["labels"][label][name] for r in resampled])
+                if label in counted or name not in OF_POSITIVES
+                else None
                 for name in METRICS
             }
             for label in labels

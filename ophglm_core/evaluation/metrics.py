@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -13,6 +13,9 @@ from ..grading import REFERABLE, suggested_grade
 
 #: Equal-width bins of the expected calibration error (Guo et al. 2017, arXiv 1706.04599).
 ECE_BINS = 10
+#: Of fewer positives than this a figure says next to nothing: it is marked, has no confidence
+#: interval (a bootstrap of one positive gives 1.000 to 1.000), and counts in no mean.
+FEWEST_POSITIVES = 10
 #: The metrics of one label, in the order in which they are shown.
 METRICS = (
     "auc",
@@ -24,6 +27,8 @@ METRICS = (
     "brier",
     "ece",
 )
+#: Those of them that are about the positives.
+OF_POSITIVES = frozenset({"auc", "average_precision", "sensitivity", "f1", "kappa"})
 
 
 def expected_calibration_error(actual: np.ndarray, probability: np.ndarray) -> float:
@@ -76,13 +81,18 @@ def all_metrics(
     probability: np.ndarray,
     labels: LabelSet,
     thresholds: Mapping[str, float],
+    counted: Collection[str] | None = None,
 ) -> dict[str, Any]:
     """Return the metrics of every label ('labels'), their means over the diseases ('macro'), and
     the ODIR score ('odir').
 
     truth: [N, L], 0 or 1, NaN where unknown. probability: [N, L]. Both have a column a label, in
-    the order of `labels`. What is defined for no disease has no mean: None.
+    the order of `labels`. counted: the labels that may count in the means, by default those of
+    FEWEST_POSITIVES or more; a resample gives those of the whole, so that all have the mean of the
+    same diseases. What is defined for no disease that counts has no mean: None.
     """
+    if counted is None:
+        counted = well_covered(truth, labels)
     by_label = {}
     for column, label in enumerate(labels):
         known = ~np.isnan(truth[:, column])
@@ -90,13 +100,19 @@ def all_metrics(
             truth[known, column].astype(int), probability[known, column], thresholds[label]
         )
     means = {
-        name: mean_defined([by_label[disease][name] for disease in labels.diseases])
+        name: mean_defined([by_label[d][name] for d in labels.diseases if d in counted])
         for name in METRICS
     }
     # JSON has no NaN.
     macro = {name: None if math.isnan(mean) else mean for name, mean in means.items()}
     limits = np.array([thresholds[label] for label in labels])
     return {"labels": by_label, "macro": macro, "odir": _odir_score(truth, probability, limits)}
+
+
+def well_covered(truth: np.ndarray, labels: Iterable[str]) -> list[str]:
+    """Return the labels that have FEWEST_POSITIVES positives or more in truth [N, L]."""
+    positives = (truth == 1).sum(axis=0)
+    return [k for k, count in zip(labels, positives, strict=True) if count >= FEWEST_POSITIVES]
 
 
 #: The metrics of the grade of diabetic retinopathy, in the order in which they are shown.

@@ -16,7 +16,7 @@ from ..findings import NOTICE
 from ..images import crop_disc, open_photograph
 from ..templates import load_template
 from .classification import Evaluation, worst_errors
-from .metrics import ECE_BINS, METRICS
+from .metrics import ECE_BINS, FEWEST_POSITIVES, METRICS
 
 #: The side, in pixels, of a photograph among the worst errors.
 _ERROR_SIZE = 160
@@ -38,6 +38,7 @@ def report_html(evaluation: Evaluation) -> str:
         m=evaluation.metrics,
         labels=labels,
         metric_names=METRICS,
+        fewest=FEWEST_POSITIVES,
         notice=NOTICE,
         curves=_base64(_curves(evaluation)),
         errors={disease: _errors(evaluation, disease) for disease in labels.diseases},

@@ -101,7 +101,23 @@ def test_the_metrics_are_of_the_models_labels(evaluation: Evaluation) -> None:
     assert metrics["labels"]["<toy>"]["auc"] == 1
     assert metrics["labels"]["dr"]["sensitivity"] == 7 / 8
     assert metrics["confusion"]["dr"]["none"] == 1
+    # Seven or eight positives have a figure, but no interval, and no place in a mean.
+    assert metrics["macro"]["auc"] is None
+    assert metrics["confidence_intervals"]["macro"]["auc"] is None
+    assert metrics["confidence_intervals"]["labels"]["dr"]["auc"] is None
+    assert len(metrics["confidence_intervals"]["labels"]["dr"]["specificity"]) == 2
+
+
+def test_ten_positives_are_enough_for_an_interval_and_a_place_in_the_mean(
+    model: ModelFolder, tmp_path: Path
+) -> None:
+    # 14 normal, 14 dr besides the one that is missed, 13 of its own.
+    metrics = evaluate_classifier(model, [make_set(tmp_path / "clinic", 41)], rounds=5).metrics
+    assert metrics["positives"] == {"normal": 14, "dr": 15, "<toy>": 13}
+    mean = (metrics["labels"]["dr"]["auc"] + metrics["labels"]["<toy>"]["auc"]) / 2
+    assert metrics["macro"]["auc"] == pytest.approx(mean)
     assert len(metrics["confidence_intervals"]["macro"]["auc"]) == 2
+    assert len(metrics["confidence_intervals"]["labels"]["dr"]["auc"]) == 2
 
 
 def test_each_source_is_measured_alone_and_grades_where_the_model_gives_them(
@@ -196,7 +212,8 @@ def test_the_report_shows_names_and_keywords_as_they_are(evaluation: Evaluation)
     assert "mean over the diseases" in html
     assert "five" not in html
     assert "21 photographs of 21 patients; excluded: 1 ungradable, 0 unreadable." in html
-    assert "<td>&lt;toy&gt;</td>" in html
+    assert "<td>&lt;toy&gt; ?</td>" in html  # it has six positives
+    assert "? of fewer than 10 positives" in html
     assert html.count("data:image/jpeg;base64,") == 1
     assert html.count("data:image/png;base64,") == 1
     assert 'src="http' not in html

@@ -14,6 +14,7 @@ from ophglm_core.evaluation.metrics import (
     bootstrap,
     confidence_interval,
     expected_calibration_error,
+    well_covered,
 )
 from ophglm_core.findings import Findings
 
@@ -35,7 +36,7 @@ def test_unknown_labels_are_left_out() -> None:
     assert metrics["labels"]["dr"]["auc"] == 1.0
     assert metrics["labels"]["dr"]["kappa"] == 1.0
     assert metrics["labels"]["amd"]["auc"] is None
-    assert metrics["macro"]["auc"] == 1.0
+    assert metrics["macro"]["auc"] is None  # of two positives
     assert auc_per_label(truth, score, labels)["normal"] is None
 
 
@@ -52,7 +53,7 @@ def test_a_models_own_labels_have_their_metrics_and_their_place_in_the_mean() ->
     truth = np.array([[1, 0, 0], [0, 1, 0], [0, 0, 1], [0, 1, 1]], dtype=float)
     probability = np.array([[0.9, 0.1, 0.2], [0.1, 0.9, 0.7], [0.1, 0.2, 0.6], [0.1, 0.8, 0.9]])
     thresholds = {"normal": 0.5, "dr": 0.5, "toy": 0.65}
-    metrics = all_metrics(truth, probability, labels, thresholds)
+    metrics = all_metrics(truth, probability, labels, thresholds, counted=["dr", "toy"])
     assert list(metrics["labels"]) == ["normal", "dr", "toy"]
     assert metrics["labels"]["dr"]["auc"] == 1.0
     assert metrics["labels"]["toy"]["auc"] == 0.75
@@ -70,6 +71,22 @@ def test_a_models_own_labels_have_their_metrics_and_their_place_in_the_mean() ->
         "dr": {"normal": 0, "dr": 2, "toy": 2, "none": 0, "of": 2},
         "toy": {"normal": 0, "dr": 1, "toy": 1, "none": 1, "of": 2},
     }
+
+
+def test_a_label_of_few_positives_counts_in_no_mean() -> None:
+    labels = LabelSet.of(["normal", "dr", "amd"])
+    truth = np.zeros((40, 3))
+    truth[:10, 1], truth[:9, 2] = 1, 1
+    probability = np.tile(np.linspace(0.6, 0, 40)[:, None], 3)  # finds both without a mistake
+    probability[0, 1] = 0.0  # but for one
+    thresholds = dict.fromkeys(labels, 0.5)
+    assert well_covered(truth, labels) == ["dr"]
+    metrics = all_metrics(truth, probability, labels, thresholds)
+    assert metrics["labels"]["amd"]["auc"] == 1.0
+    assert metrics["macro"]["auc"] == metrics["labels"]["dr"]["auc"] < 1.0
+    truth[9, 2] = 1
+    metrics = all_metrics(truth, probability, labels, thresholds)
+    assert metrics["macro"]["auc"] == pytest.approx((metrics["labels"]["dr"]["auc"] + 1) / 2)
 
 
 def test_bootstrap_draws_patients_and_not_pictures() -> None:
