@@ -22,8 +22,8 @@ _SUMMARIES = {
         "Measure a model on labelled photographs, each metric with its interval over patients."
     ),
     "calibrate": (
-        "Set temperature, offset and thresholds on a clinic's own photographs, into a new model folder "
-        "with the same weights."
+        "Set temperature, offset and thresholds on a clinic's own photographs, into a new model "
+        "folder with the same weights."
     ),
     "train-encoder": "Train the image encoder on photographs with labels and write a model folder.",
     "train-fusion": (
