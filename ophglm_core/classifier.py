@@ -20,7 +20,7 @@ from .findings import Findings, laterality_from_name, positive_labels
 from .grading import REFERABLE, grade_probabilities, suggested_grade
 from .images import DiscCrop, Picture, load_disc
 from .model_folder import ModelFolder
-from .quality import Quality, measure
+from .quality import BLURRED, Quality, measure
 from .runtime.onnx import EncoderSession
 
 _BATCH_SIZE = 8
@@ -51,7 +51,8 @@ class Prediction:
         if (reason := self.quality.reason()) is not None:
             return reason
         if ood_threshold is not None and self.ood_score > ood_threshold:
-            return "it does not look like a colour fundus photograph"
+            foreign = "it does not look like a colour fundus photograph"
+            return "it is blurred" if self.quality.blurred else foreign
         return None
 
 
@@ -195,14 +196,20 @@ class Classifier:
         if isinstance(result, InputError):
             return findings(status="error", message=str(result))
         manifest = self.model.manifest
-        reason = result.reason(manifest.ood_threshold)
-        if reason is not None:
-            sentences = [f"Not graded: {reason}.", *([remark] if remark else [])]
-            return findings(status="ungradable", message=" ".join(sentences))
         values = calibrated_outputs(result.logits[None], manifest.heads)[0]
         pairs = zip(self.thresholds, values[self._columns], strict=True)
         probabilities = {label: float(value) for label, value in pairs}
         positive = positive_labels(probabilities, self.thresholds)
+        reason = result.reason(manifest.ood_threshold)
+        if reason is None and result.quality.blurred:
+            if "cataract" in positive:
+                remark = " ".join([BLURRED, *filter(None, [remark])])
+                findings = partial(findings, message=remark)
+            else:
+                reason = "it is blurred"
+        if reason is not None:
+            sentences = [f"Not graded: {reason}.", *([remark] if remark else [])]
+            return findings(status="ungradable", message=" ".join(sentences))
         findings = partial(
             findings,
             status="ok",

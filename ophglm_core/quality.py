@@ -2,9 +2,10 @@
 
 Rules on the disc crop that a person can check, for pictures that no encoder should be asked about:
 too small, too dark, washed out, cut off, or without the colours of a retina. Each limit lies
-outside of what more than 99 % of ODIR-5K's photographs show. Haze and blur are not judged: a dense
-cataract causes both and must still come out as one. What these rules let pass and the encoder has
-not seen the like of is ungradable by its own gate (`networks.encoder.OodGate`).
+outside of what more than 99 % of ODIR-5K's photographs show. Haze is not judged, and blur only
+where the encoder sees no cataract: a dense one causes both and must still come out as one. What
+these rules let pass and the encoder has not seen the like of is ungradable by its own gate
+(`networks.encoder.OodGate`).
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+from PIL import Image, ImageFilter
 
 from .images import SURROUND
 
@@ -23,6 +25,11 @@ LEAST_SIDE = 96
 DARKEST = 22.0
 MOST_WHITE = 0.5
 LEAST_COVERED, LEAST_CENTRE = 0.30, 0.7
+LEAST_SHARPNESS = 0.19
+#: What is said of a blurred photograph that is called cataract: the encoder calls most of those so.
+BLURRED = "Blurred, by a cataract or by the focus."
+#: Smaller crops, or retinas with fewer pixels, hold no fine structures whose absence says anything.
+_SHARP_SIDE = 192
 #: Colours of a retina, as natural logarithms of the ratios of its channels.
 LEAST_RED, MOST_NOT_RED = 0.0, 0.66
 LEAST_SPREAD, MOST_RED_SPREAD, MOST_BLUE_SPREAD = 0.015, 0.55, 0.95
@@ -36,7 +43,9 @@ class Quality:
     that is white. covered: share of the crop that is not black surround; centre: the same within
     0.6 of the crop's half width. red: mean of log(red / green) inside the disc; red_spread and
     blue_spread: deviations of log(red / green) and log(green / blue); not_red: share of the disc
-    where green is above red. side: of the retina in the photograph, in its own pixels.
+    where green is above red. side: of the retina in the photograph, in its own pixels. sharpness:
+    deviation of what is finer than 1/160 of the crop over that between 1/160 and 1/40, in green;
+    infinite where the photograph is too small for it.
     """
 
     brightness: float
@@ -48,6 +57,7 @@ class Quality:
     blue_spread: float
     not_red: float
     side: float = float("inf")
+    sharpness: float = float("inf")
 
     def reason(self) -> str | None:
         """Return why the picture cannot be graded, or None if it can."""
@@ -67,6 +77,11 @@ class Quality:
         ):
             return "it does not look like a colour fundus photograph"
         return None
+
+    @property
+    def blurred(self) -> bool:
+        """Whether small lesions could not be seen: for the focus, or haze before the retina."""
+        return self.sharpness < LEAST_SHARPNESS
 
 
 def measure(crop: np.ndarray, side: float = float("inf")) -> Quality:
@@ -90,4 +105,23 @@ def measure(crop: np.ndarray, side: float = float("inf")) -> Quality:
         blue_spread=float((green - blue).std()),
         not_red=float((red < green).mean()),
         side=side,
+        sharpness=_sharpness(crop, side),
     )
+
+
+def _sharpness(crop: np.ndarray, side: float) -> float:
+    """See Quality.sharpness. crop: uint8 [H, W, 3]."""
+    size = crop.shape[0]
+    if min(size, side) < _SHARP_SIDE:
+        return float("inf")
+    green = Image.fromarray(np.ascontiguousarray(crop[..., 1]))
+    fine, coarse = (
+        np.asarray(green.filter(ImageFilter.GaussianBlur(size / n)), np.float32) for n in (160, 40)
+    )
+    # The edge of the disc is sharp in any photograph.
+    disc = Image.fromarray(np.where(crop.max(axis=2) > SURROUND, 255, 0).astype(np.uint8))
+    inside = np.asarray(disc.filter(ImageFilter.MinFilter(2 * (size // 50) + 1))) > 0
+    if not inside.any():
+        return float("inf")
+    structure = float((fine - coarse)[inside].std())
+    return float((crop[..., 1] - fine)[inside].std()) / max(structure, 1e-3)

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from .conditions import NORMAL, LabelSet
 from .findings import Findings
 from .grading import GRADE_NAMES
+from .quality import BLURRED
 
 _NUMBERS = ("no", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten")
 
@@ -53,10 +54,14 @@ def sentence_case(text: str) -> str:
 _REASONS_ZH = {
     "it is too dark": "过暗",
     "it is too small": "过小",
+    "it is blurred": "模糊",
     "it is washed out": "过曝",
     "too little of the retina is in the picture": "可见视网膜过少",
     "it does not look like a colour fundus photograph": "不像彩色眼底照片",
 }
+
+
+_BLURRED_ZH = "照片模糊，可能由白内障引起，也可能是对焦不准。"
 
 
 def message_in(findings: Findings, language: str) -> str:
@@ -65,7 +70,7 @@ def message_in(findings: Findings, language: str) -> str:
     reason = message.removeprefix("Not graded: ").rstrip(".").split(" (")[0]
     if language == "zh" and message.startswith("Not graded: "):
         return f"未判读：{_REASONS_ZH.get(reason, reason)}。"
-    return message
+    return message.replace(BLURRED, _BLURRED_ZH) if language == "zh" else message
 
 
 def eye_name(findings: Findings, language: str = "en") -> str:
@@ -98,7 +103,10 @@ def describe(
     likely = [d for d in findings.diseases if findings.probabilities[d] >= 0.5]
     flagged = [d for d in findings.diseases if findings.probabilities[d] < 0.5]
     write = _chinese if zh else _english
-    return write(findings, labels, sentence_case(subject), likely, flagged)
+    said = write(findings, labels, sentence_case(subject), likely, flagged)
+    if BLURRED not in (findings.message or ""):
+        return said
+    return said + (_BLURRED_ZH if zh else f" {BLURRED}")
 
 
 def _english(

@@ -4,14 +4,17 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image, ImageFilter
 
 from ophglm_core.classifier import Classifier
 from ophglm_core.conditions import default_labels
 from ophglm_core.data.records import read_records
 from ophglm_core.data.splits import Split
+from ophglm_core.findings import Findings
 from ophglm_core.inputs import find_images
 from ophglm_core.model_folder import ModelFolder
-from ophglm_core.quality import measure
+from ophglm_core.quality import BLURRED, measure
+from ophglm_core.wording import describe, message_in
 
 from ..conftest import draw_fundus
 
@@ -30,6 +33,24 @@ def test_reasons(change: object, reason: str) -> None:
     assert measure(picture).reason() is None
     changed = np.asarray(change(picture.astype(float))).astype(np.uint8)  # type: ignore[operator]
     assert reason in (measure(changed).reason() or "")
+
+
+def test_a_blurred_photograph_is_said_to_be_so(bundled: ModelFolder, odir: Path) -> None:
+    paths = sorted((odir / "images").iterdir())[::400]
+    sharp = [Image.open(p).convert("RGB") for p in paths]
+    for radius in (5, 8):
+        blurred = [p.filter(ImageFilter.GaussianBlur(radius)) for p in sharp]
+        messages = [f.message or "" for f in Classifier(bundled).classify(blurred)]
+        assert sum("blurred" in m.lower() for m in messages) >= 0.8 * len(messages), messages
+    messages = [f.message or "" for f in Classifier(bundled).classify(paths)]
+    assert not any("blurred" in m.lower() for m in messages)
+
+
+def test_a_small_photograph_is_not_called_blurred() -> None:
+    small = draw_fundus((120, 120)).resize((320, 320))
+    assert not measure(np.asarray(small), side=120).blurred
+    soft = draw_fundus((640, 640)).filter(ImageFilter.GaussianBlur(16)).resize((320, 320))
+    assert measure(np.asarray(soft), side=640).blurred
 
 
 def test_at_most_two_percent_of_real_photographs_are_ungradable(
@@ -67,3 +88,23 @@ def test_hazy_pictures_of_cataract_are_still_judged(bundled: ModelFolder, odir: 
     assert len(judged) >= 0.9 * len(hazy)
     likely = [f for f in judged if f.probabilities["cataract"] > 0.5]
     assert len(likely) >= 0.6 * len(judged)
+
+
+def test_blur_is_said_in_both_languages() -> None:
+    labels = default_labels()
+    probabilities = {label: 0.9 if label == "cataract" else 0.0 for label in labels}
+    seen = Findings(
+        image="a.jpg",
+        model="m",
+        status="ok",
+        probabilities=probabilities,
+        positive=["cataract"],
+        message=BLURRED,
+    )
+    assert BLURRED in describe(seen, labels)
+    assert "照片模糊" in describe(seen, labels, "zh")
+    assert message_in(seen, "zh").startswith("照片模糊")
+    ungradable = Findings(
+        image="a.jpg", model="m", status="ungradable", message="Not graded: it is blurred."
+    )
+    assert message_in(ungradable, "zh") == "未判读：模糊。"
