@@ -59,7 +59,8 @@ _SUPPOSED = re.compile(
     r"|\bwhat (?:happens|to do) when\b|\bdo when\b|\bscreening for\b|\brule out\b|\bcome back (?:at"
     r" once )?(?:if|when|for)\b|\breturn (?:if|for|when)\b|\badvised (?:about|re|of|regarding)\b"
     r"|\bsigns of\b|\bprevent(?:s|ing)?\b|\b(?:going|gonna) to (?:go|lose)\b|\bsafety[- ]net\w*"
-    r"|如果|假如|要是|万一|倘若|若(?!干)|一旦|会不会|预防|避免|以防|防止|警惕|怕(?!光)|风险"
+    r"|\blet's say\b|\bhypothetical\w*"
+    r"|如果|假如|假设|假定|设想|要是|万一|倘若|若(?!干)|一旦|会不会|预防|避免|以防|防止|警惕|怕(?!光)|风险"
 )
 _GENERAL = re.compile(
     r"\b(?:can|may|might|could|often|usually|typically|commonly|generally"
@@ -75,7 +76,7 @@ _GENERAL = re.compile(
     r"|such as)\b"
     r"|引起|导致|会(?!诊|议)|可能|常见|症状(?:有|是|包括)|的症状|是指|表现为|意思|什么是"
     r"|是什么(?!原因|情况|病|回事)|哪些"
-    r"|解释|科普|什么情况|多见|通常|往往|的原因|为什么.{0,6}会|包括|属于|分为"
+    r"|一定是|是不是都|不一定|解释|科普|什么情况|多见|通常|往往|的原因|为什么.{0,6}会|包括|属于|分为"
 )
 _ASKS = re.compile(
     r"^\W*(?:(?:and|so|also|please|hi|hello|hey|ok|okay|doctor|doc|thanks|just|well|but|or"
@@ -110,12 +111,20 @@ _FRESH = re.compile(
     r"|it's|this|the|your|pt|patient|can't|please|what|should|is|has|see|sees|seeing|reports?)\b"
     r"|看不|了|我|他|她|突然|今|昨|患者|右眼|左眼|眼睛"
 )
+#: An injury that has healed is past. Sight that came back is not: it may be a warning of a stroke.
+_HEALED = re.compile(
+    r"(?<!not )(?<!n't )\b(?:fully|completely|long since|all|well) (?:recovered|healed)\b"
+    r"|(?<!not )\bhealed (?:up|well|fully|completely|years?|long)\b"
+    r"|(?<!没)(?<!未)(?<!不)(?:已|早已|早就)?(?:痊愈|治愈|愈合)|已愈|早好了"
+)
+_CAME_BACK = ("blind", "lost_sight", "worse_sight", "visual_symptom")
+OF_AN_EYE = re.compile(r"\beyes?\b|\b(?:eye)?sight\b|\bvision\b|眼|视力|视野")
 _DATE_ONLY = re.compile(
     r"[\W\d]|\b(?:about|around|in|was|i|some|the|of|that|it)\b|大概|大约|我|的时候|是|[一二三四五六七八九十几两多]"
 )
 #: Concepts that hold whether or not they are denied, past or asked about.
 _UNMASKED = frozenset(
-    {"slow", "mild", "picture", "elsewhere", "child", "fine", "eye", "body_pierced"}
+    {"slow", "mild", "picture", "device", "elsewhere", "child", "fine", "eye", "body_pierced"}
 )
 
 
@@ -265,6 +274,18 @@ def _mask_past(clauses: list[Clause]) -> None:
                 if not other.says("recent") and not (other.hard and i == 0):
                     other.mask()
         clause.mask()
+    _mask_healed(clauses)
+
+
+def _mask_healed(clauses: list[Clause]) -> None:
+    """Mask an injury that is said, in its clause or soon after in the sentence, to have healed."""
+    for i, clause in enumerate(clauses):
+        if not _HEALED.search(clause.text) or clause.says("sudden"):
+            continue
+        for earlier in clauses[max(0, i - 3) : i + 1]:
+            fresh = earlier.says("recent") or earlier.says("sudden")
+            if not fresh and not any(earlier.says(name) for name in _CAME_BACK):
+                earlier.mask()
 
 
 _PAST_OR_YEAR = re.compile(rf"{PAST}|{YEAR}")
@@ -318,6 +339,11 @@ def read(sentence: str, question: bool) -> list[Clause]:
         if clause.says("picture") and not (_PERSON.search(clause.text) or clause.says("recent")):
             clause.of_picture = True
             for name in ("blind", "lost_sight", "worse_sight", "new_spot", "red", "pain"):
+                for match in CONCEPTS[name].finditer(clause.text):
+                    clause.mask(match.start(), match.end())
+        if clause.says("device") and not OF_AN_EYE.search(clause.text):
+            # A report that tells of a detachment still counts; one that cannot be seen does not.
+            for name in ("blind", "lost_sight", "worse_sight", "new_spot", "visual_symptom"):
                 for match in CONCEPTS[name].finditer(clause.text):
                     clause.mask(match.start(), match.end())
     return clauses

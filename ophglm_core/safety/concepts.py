@@ -75,7 +75,9 @@ _SLOW = (
     rf"|\b(?:for|over|in|since|past|last|by) (?:the )?(?:last |past |about |over )*{_NUMBER} "
     r"?(?:years?|yrs?|months?|decades?)\b|\byears of\b|\ball my life\b|\bno change\b"
     r"|\bwith age\b|\bnot (?:changed|worse|new)\b|\blike always\b|\bas always\b|\blifelong\b"
+    r"|\bsince (?:university|uni|college|school|i was|my teens)\b"
     r"|慢慢|逐渐|逐年|渐渐|缓慢|越来越.{0,6}(?:年|岁)|稳定|没变|没有变|无变化|一直这样|老毛病"
+    r"|从(?:大学|高中|初中|中学|小学|上学|年轻|小)(?:时|时候)?(?:起|就|开始)"
     r"|[\d一二两三四五六七八九十几多好数]+ ?(?:年|个多?月)(?:了|来|以来|多|$)|好几年|多年"
 )
 
@@ -478,6 +480,14 @@ _PATTERNS: dict[str, str] = {
 # Not symptoms; they keep a rule from applying, or set its scene.
 _PATTERNS |= {
     "fine": r"\b(?:fine|normal again|ok(?:ay)?|no problems?)\b|没事|正常",
+    # What makes nobody hurry, however lively it is told: a lid that twitches, glasses that grow.
+    "harmless": (
+        r"\b(?:eye)?lids?\b.{0,20}\btwitch\w*|\btwitch\w*.{0,20}\b(?:eye)?lids?\b|\beye twitch\w*"
+        r"|\bstronger (?:glasses|lenses|prescription)\b"
+        r"|\b(?:prescription|short sight|myopia)\b.{0,12}\b(?:up|grown|grew|increased|stronger)\b"
+        r"|眼皮.{0,8}跳|(?:近视|度数).{0,4}(?:涨|加深|增加|又深)"
+    ),
+    "floaters": r"\bfloaters?\b|飞蚊|(?:透明|小)虫",
     "leukocoria": r"\bleu[ck]ocoria|白瞳",
     "visual_symptom": (
         rf"\b(?:blur\w*|double|diplopia|can't see|obscurations?|amaurosis)\b"
@@ -489,8 +499,14 @@ _PATTERNS |= {
     "picture": (
         r"\b(?:photos?|photograph\w*|images?|pictures?|pics?|screen|files?|program|scan|camera"
         r"|monitor"
-        r"|window on|app|terminal|cursor|disc|disk|document|pdf|website)\b|照片|图片|图像|屏幕"
-        r"|镜头|相机|程序"
+        r"|window on|app|terminal|cursor|disc|disk|document|pdf|website|web ?page|browser"
+        r"|printouts?|printer)\b|\b(?:the|this|that|your) report\b"
+        r"|照片|图片|图像|图[上里中]|打印|屏幕|镜头|相机|程序|网页|浏览器|黑屏|报告"
+    ),
+    # What goes dark or is lost here is a thing and no eye.
+    "device": (
+        r"\b(?:the|this|your|that) (?:report|web ?page|page|website|browser|app|program|terminal"
+        r"|file|printout)\b|网页|黑屏|浏览器|界面|报告|程序"
     ),
     "elsewhere": (
         r"\b(?:knees?|toes?|throat|ankles?|foot|feet|hands?|fingers?|elbow|back|stomach"

@@ -14,7 +14,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from .clauses import read, sentences
+from .clauses import OF_AN_EYE, read, sentences
 from .spelling import normalised
 from .urgency import urgency
 
@@ -43,6 +43,13 @@ _NAMES: dict[str, tuple[str, str]] = {
 #: rule names a symptom. Chosen on lines that were left out in turn, so that few are missed rather
 #: than few alarms false.
 _CERTAIN, _POSSIBLE, _WITH_A_RULE = 0.8, 0.35, 0.2
+#: Concepts that are no symptom: when, whose, and what excuses.
+_NO_SYMPTOM = frozenset(
+    {
+        *("eye", "eye_context", "child", "sudden", "recent", "slow", "mild", "fine", "harmless"),
+        *("picture", "of_picture", "device", "elsewhere", "body_pierced"),
+    }
+)
 _UNNAMED = ("what is described here", "所描述的情况")
 _IF_NEW = (
     "If this is new or sudden, do not wait: go to an emergency eye service or emergency department "
@@ -233,6 +240,14 @@ _RULES: tuple[tuple[str, str, str], ...] = (
     ("pupil_or_lid", "clause", "third_nerve !slow"),
 )
 
+#: What may come slowly: with glasses, a cataract, or age.
+_MAY_BE_SLOW = frozenset({"worse_sight", "visual_symptom", "floaters"})
+#: A case that is made up, told of nobody: what is said of it is no complaint.
+_MADE_UP = re.compile(
+    r"^\W*(?:let's say|suppose|imagine|hypothetical\w*|假设|假定|设想)"
+    r"(?!.*(?:\b(?:i|i'm|my)\b|我))",
+    re.IGNORECASE | re.DOTALL,
+)
 
 _NEEDS = tuple(
     (
@@ -294,11 +309,33 @@ def assess(text: str, language: str = "en") -> RedFlag | None:
     """
     probability = urgency(text)
     flags = matched_flags(text) if probability > _WITH_A_RULE else []
+    if not flags and probability > _POSSIBLE and _can_wait(text):
+        return None
     if flags or probability > _CERTAIN:
         return RedFlag(_alarm(flags, language, text), tuple(flags), True)
     if probability > _POSSIBLE:
         return RedFlag(_IF_NEW[language == "zh"], (), False)
     return None
+
+
+def _can_wait(text: str) -> bool:
+    """Whether a text in which the rules name no symptom tells of what can wait.
+
+    That is so, whatever the model makes of its words, where it tells only of what is harmless, what
+    the photograph shows or what came slowly, or of a case that is made up.
+    """
+    text = normalised(text)
+    clauses = [c.concepts() for part, asked in sentences(text) for c in read(part, asked)]
+    symptoms = [concepts - _NO_SYMPTOM for concepts in clauses]
+    if _MADE_UP.match(text):
+        return True
+    if not any(symptoms):
+        return any("harmless" in concepts for concepts in clauses)
+    told = [c for c, symptom in zip(clauses, symptoms, strict=True) if symptom]
+    if all("of_picture" in concepts for concepts in told) and not OF_AN_EYE.search(text):
+        return True
+    slow = all("slow" in c and not c & {"sudden", "recent"} for c in told)
+    return slow and frozenset().union(*symptoms) <= _MAY_BE_SLOW
 
 
 def red_flags(text: str, language: str = "en") -> str | None:

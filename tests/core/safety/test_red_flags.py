@@ -16,6 +16,9 @@ from ophglm_core.safety.red_flags import assess, matched_flags, red_flags
 #: Lines that nothing was fitted on, written by another hand than those that the rules and the model
 #: were made with.
 HELD_OUT = json.loads(Path(__file__).with_name("red_flag_heldout.json").read_text(encoding="utf-8"))
+#: 92 lines more. Eight of the ordinary ones alarmed when they were written, and showed what the
+#: reading did not understand then.
+FURTHER = json.loads(Path(__file__).with_name("red_flag_further.json").read_text(encoding="utf-8"))
 LINES = json.loads(
     (resources.files("ophglm_core.data") / "red_flag_lines.json").read_text(encoding="utf-8")
 )
@@ -27,9 +30,9 @@ def alarms(line: str, language: str) -> bool:
 
 @pytest.mark.parametrize("language", ["en", "zh"])
 def test_no_urgent_line_is_missed(language: str) -> None:
-    """Of 150 urgent lines none; what is said alone, and what is said before an answer."""
-    missed = [line for line in HELD_OUT["urgent"][language] if not alarms(line, language)]
-    assert missed == []
+    """Of 196 urgent lines none; what is said alone, and what is said before an answer."""
+    lines = [*HELD_OUT["urgent"][language], *FURTHER["urgent"][language]]
+    assert [line for line in lines if not alarms(line, language)] == []
     alone = [bool(red_flags(line, language)) for line in HELD_OUT["urgent"][language]]
     assert sum(alone) > 0.8 * len(alone)
 
@@ -38,7 +41,8 @@ def test_no_urgent_line_is_missed(language: str) -> None:
 def test_few_ordinary_lines_alarm(language: str) -> None:
     lines = HELD_OUT["ordinary"][language]
     alarmed = [line for line in lines if alarms(line, language)]
-    assert len(alarmed) <= 0.12 * len(lines), alarmed
+    assert len(alarmed) <= 0.05 * len(lines), alarmed
+    assert [line for line in FURTHER["ordinary"][language] if alarms(line, language)] == []
 
 
 def test_nothing_held_out_was_fitted_on() -> None:
@@ -47,7 +51,8 @@ def test_nothing_held_out_was_fitted_on() -> None:
         return {re.sub(r"\W", "", text.lower()) for text in texts}
 
     assert len(plain(HELD_OUT)) == 300
-    assert not plain(HELD_OUT) & plain(LINES)
+    assert len(plain(FURTHER)) == 92
+    assert not (plain(HELD_OUT) | plain(FURTHER)) & plain(LINES)
 
 
 def test_questions_of_the_library_rarely_alarm() -> None:
@@ -70,6 +75,11 @@ def test_questions_of_the_library_rarely_alarm() -> None:
         ("What does photopsia mean?", []),
         ("无闪光感，无飞蚊，无眼痛", []),
         ("右眼视力突然下降", ["vision_loss"]),
+        ("The chemical burn of 2020 has healed well", []),
+        ("an old burn healed well, today bleach got into my left eye", ["chemical"]),
+        ("my sight went black for ten minutes today and has fully recovered", ["vision_loss"]),
+        ("Let's say a patient suddenly loses sight in one eye", []),
+        ("the report says retinal detachment since today", ["curtain"]),
     ],
 )
 def test_flags_are_named_for_what_was_said(line: str, flags: list[str]) -> None:
@@ -79,6 +89,21 @@ def test_flags_are_named_for_what_was_said(line: str, flags: list[str]) -> None:
 def test_a_denial_does_not_hide_the_complaint_beside_it() -> None:
     assert matched_flags("no pain, but a curtain came down over my right eye") == ["curtain"]
     assert matched_flags("没有疼，但是右眼突然看不见了") == ["vision_loss"]
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "my eyelid twitches when I drink too much coffee",
+        "My sight has been getting slowly blurrier over the last two years",
+        "打印出来的图上有一道黑影",
+        "从中学起就有几根飞蚊，白墙前才明显",
+    ],
+)
+def test_what_can_wait_says_so_by_its_meaning(line: str) -> None:
+    """However urgent the model finds the words; with a sudden sign beside it the alarm comes."""
+    assert not alarms(line, "zh" if line[0] > "z" else "en")
+    assert alarms(f"{line}. Since this morning my left eye sees nothing", "en")
 
 
 def test_first_aid_is_said_and_does_not_contradict_itself() -> None:
