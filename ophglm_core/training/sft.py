@@ -37,6 +37,7 @@ from .batches import QuestionTokens, Sequences, encode_turns, pad, token_losses
 from .caches import ImageTokens
 from .config import LANGUAGES, Callbacks, SftConfig
 from .trainer import TrainingResult, random_order
+from .turns import check_template
 
 #: Held-out texts whose loss is computed after an epoch.
 _JUDGED = 128
@@ -140,6 +141,7 @@ class SftStage:
         config = self.config
         half = accelerator.mixed_precision == "bf16"
         self.llm = TorchLanguageModel(config.llm, accelerator.device, config.four_bit, half)
+        check_template(self.llm)
         torch.manual_seed(config.seed)
         self.llm.model = add_adapter(self.llm.model, config.rank, config.alpha)
         if config.gradient_checkpointing:
