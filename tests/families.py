@@ -136,6 +136,8 @@ GEMMA3 = (
     % ("turns", "(first if loop.first else '') +")
 )
 
+_GEMMA = {"query_pre_attn_scalar": HEAD_WIDTH, "tie_word_embeddings": True}
+
 FAMILIES = {
     family.name: family
     for family in (
@@ -176,9 +178,9 @@ FAMILIES = {
             config={"partial_rotary_factor": 0.5},
         ),
         Family("Gemma 2", "gemma2", GEMMA2, "<end_of_turn>", ("<start_of_turn>",), "<bos>", "<eos>",
-               ("<eos>", "<end_of_turn>"), config={"query_pre_attn_scalar": HEAD_WIDTH}),
+               ("<eos>", "<end_of_turn>"), config=_GEMMA),
         Family("Gemma 3", "gemma3_text", GEMMA3, "<end_of_turn>", ("<start_of_turn>",), "<bos>",
-               "<eos>", ("<eos>", "<end_of_turn>"), config={"query_pre_attn_scalar": HEAD_WIDTH}),
+               "<eos>", ("<eos>", "<end_of_turn>"), config=_GEMMA),
     )
 }  # fmt: skip
 #: The same words in pieces as SentencePiece makes them, which no GGUF is written of here.
@@ -244,8 +246,7 @@ def write_family(name: str, folder: Path, seed: int = 0) -> Path:
         bos_token_id=tokenizer.bos_token_id,
         eos_token_id=tokenizer.eos_token_id,
         pad_token_id=0,
-        tie_word_embeddings=False,
-        **family.config,
+        **{"tie_word_embeddings": False, **family.config},
     )
     torch.manual_seed(seed)
     model = AutoModelForCausalLM.from_config(config, dtype=torch.float32)
