@@ -33,6 +33,13 @@ def sft(
     alpha: Annotated[
         int, typer.Option(min=1, help="Its scale is alpha over rank.")
     ] = SftConfig.alpha,
+    target_modules: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="A kind of layer that the adapter goes on, such as q_proj; else all linear ones "
+            "but the head. May be given several times."
+        ),
+    ] = None,
     text_share: Annotated[
         float, typer.Option(min=0.0, max=1.0, help="Share of samples without a photograph.")
     ] = SftConfig.text_share,
@@ -88,6 +95,7 @@ def sft(
             four_bit=four_bit,
             rank=rank,
             alpha=alpha,
+            target_modules=tuple(target_modules or ()),
             text_share=text_share,
             samples=samples,
             languages=tuple(dict.fromkeys(language or SftConfig.languages)),

@@ -58,6 +58,11 @@ def embedded_gguf() -> Path:
     )
 
 
+def reads_gguf(name: str | None) -> bool:
+    """Whether `name` means a GGUF file, which llama.cpp reads, and no folder or hub id."""
+    return name is None or name.lower().endswith(".gguf")
+
+
 def resolve_llm(name: str | None) -> Path:
     """Return the GGUF file that `name` means; None is the embedded one.
 

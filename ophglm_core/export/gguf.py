@@ -1,13 +1,8 @@
-"""GGUF files for llama.cpp: an adapter, an adapter merged into its base model, other storages.
-
-llama.cpp holds the rotary halves of q and k interleaved, transformers one after the other, so the
-rows of these two matrices are put into llama.cpp's order on the way.
-"""
+"""GGUF files for llama.cpp: an adapter merged into its base model, and other storages."""
 
 from __future__ import annotations
 
 import ctypes
-import json
 import logging
 import os
 import tempfile
@@ -17,21 +12,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from torch import Tensor
 
 from ..errors import UsageError
-from ..model_folder import ADAPTER_GGUF, PEFT_FOLDER
 
-#: Linear layers of llama-like models: their names in transformers and in GGUF.
-_LAYERS = {
-    "self_attn.q_proj": "attn_q",
-    "self_attn.k_proj": "attn_k",
-    "self_attn.v_proj": "attn_v",
-    "self_attn.o_proj": "attn_output",
-    "mlp.gate_proj": "ffn_gate",
-    "mlp.up_proj": "ffn_up",
-    "mlp.down_proj": "ffn_down",
-}
 #: What a merged file can be stored as, by llama.cpp's names.
 QUANTIZATIONS = ("F16", "Q8_0", "Q6_K", "Q5_K_M", "Q4_K_M", "Q4_1", "Q4_0")
 
@@ -67,45 +50,6 @@ def unpacked(gguf: Path) -> Iterator[Path]:
         copy = Path(folder) / "fp32.gguf"
         quantize(gguf, copy, "F32")
         yield copy
-
-
-def write_adapter_gguf(folder: Path, heads: int, key_heads: int) -> None:
-    """Write `adapter.gguf` from `adapter/`. heads, key_heads: of the base model's attention."""
-    import gguf
-    from safetensors.torch import load_file
-
-    config = json.loads((folder / PEFT_FOLDER / "adapter_config.json").read_text(encoding="utf-8"))
-    state = load_file(folder / PEFT_FOLDER / "adapter_model.safetensors")
-    writer = gguf.GGUFWriter(str(folder / ADAPTER_GGUF), "llama")
-    writer.add_type("adapter")
-    writer.add_string("adapter.type", "lora")
-    writer.add_float32("adapter.lora.alpha", float(config["lora_alpha"]))
-    for name, tensor in sorted(state.items()):
-        layer, part = _gguf_name(name)
-        if part == "b" and layer.endswith(("attn_q.weight", "attn_k.weight")):
-            count = heads if layer.endswith("attn_q.weight") else key_heads
-            tensor = to_llama_order(tensor, count)
-        writer.add_tensor(f"{layer}.lora_{part}", tensor.numpy().astype(np.float16))
-    writer.write_header_to_file()
-    writer.write_kv_data_to_file()
-    writer.write_tensors_to_file()
-    writer.close()
-
-
-def _gguf_name(name: str) -> tuple[str, str]:
-    """'...layers.3.self_attn.q_proj.lora_A.weight' -> ('blk.3.attn_q.weight', 'a')."""
-    path, _, part = name.removesuffix(".weight").rpartition(".lora_")
-    number, _, layer = path.partition(".layers.")[2].partition(".")
-    if layer not in _LAYERS:
-        raise UsageError(f"llama.cpp has no place for the adapter's layer {name}.")
-    return f"blk.{number}.{_LAYERS[layer]}.weight", part.lower()
-
-
-def to_llama_order(weight: Tensor, heads: int) -> Tensor:
-    """Rows of q or k, [heads * D, ...], from transformers' order of the rotary halves to
-    llama.cpp's."""
-    halves = weight.reshape(heads, 2, weight.shape[0] // heads // 2, *weight.shape[1:])
-    return halves.transpose(1, 2).reshape(weight.shape)
 
 
 def merge_adapter(base: Path, adapter: Path, out: Path, quantization: str) -> None:

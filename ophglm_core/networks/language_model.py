@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import redirect_stderr
+from functools import cached_property
 from io import StringIO
 from pathlib import Path
 from typing import Any
@@ -35,6 +36,8 @@ class TorchLanguageModel:
         logging.disable_progress_bar()
         logging.set_verbosity_error()
         source = name or str(embedded_gguf())
+        #: Its file or folder without the way to it, or its hub id.
+        self.name = Path(source).name if Path(source).exists() else source
         options: dict[str, Any] = {}
         if source.lower().endswith(".gguf"):
             path = Path(source).expanduser()
@@ -82,10 +85,40 @@ class TorchLanguageModel:
 
         A special token that stands in a message becomes plain text.
         """
-        special = {"bos_token": self.tokenizer.bos_token, "eos_token": self.tokenizer.eos_token}
-        tokens = self.tokenizer.all_special_tokens
-        safe = [{**m, "content": neutralize(m["content"], tokens)} for m in messages]
-        return render(self.tokenizer.chat_template, safe, add_generation_prompt, special)
+        safe = [{**m, "content": self.neutralized(m["content"])} for m in messages]
+        return render(self.template, safe, add_generation_prompt, self.named_tokens)
+
+    def neutralized(self, text: str) -> str:
+        """Return a text in which no special token can be read."""
+        return neutralize(text, self.special_tokens)
+
+    @property
+    def template(self) -> str | None:
+        """The model's chat template, or None where it has none."""
+        held = self.tokenizer.chat_template
+        return held.get("default") if isinstance(held, dict) else held
+
+    @property
+    def named_tokens(self) -> dict[str, str | None]:
+        """The tokens that a template may name: bos_token and eos_token."""
+        return {name: getattr(self.tokenizer, name) for name in ("bos_token", "eos_token")}
+
+    @cached_property
+    def special_tokens(self) -> list[str]:
+        """The tokens that are no text, the longest first."""
+        added = self.tokenizer.added_tokens_decoder.values()
+        found = {*self.tokenizer.all_special_tokens, *(str(t) for t in added if t.special)}
+        return sorted(found, key=lambda token: (-len(token), token))
+
+    @cached_property
+    def end_tokens(self) -> frozenset[str]:
+        """The tokens that end what is generated, as tokenizer and configuration name them."""
+        ids = {self.tokenizer.eos_token_id}
+        for config in (self.model.config, getattr(self.model, "generation_config", None)):
+            listed = getattr(config, "eos_token_id", None)
+            ids.update(listed if isinstance(listed, list) else [listed])
+        known = [i for i in ids if i is not None]
+        return frozenset(self.tokenizer.convert_ids_to_tokens(known))
 
     def tokenize(self, text: str) -> list[int]:
         """Return a text's tokens, without any that the tokenizer would add."""

@@ -1,11 +1,13 @@
 """The adapter: LoRA (Hu et al. 2022, arXiv 2106.09685) on a language model, kept as peft keeps it.
 
-`export.gguf` writes the same adapter for llama.cpp.
+`export.adapter_gguf` writes the same adapter for llama.cpp.
 """
 
 from __future__ import annotations
 
 import json
+from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,14 +16,18 @@ import torch
 from ..errors import UsageError
 from ..model_folder import PEFT_FOLDER
 
-#: Linear layers of llama-like models.
-TARGET_MODULES = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
 
+def add_adapter(
+    model: Any,
+    rank: int,
+    alpha: int,
+    dropout: float = 0.05,
+    target_modules: Sequence[str] = (),
+) -> Any:
+    """Put a new adapter on a transformers model; only it can be trained.
 
-def add_adapter(model: Any, rank: int, alpha: int, dropout: float = 0.05) -> Any:
-    """Put a new adapter on all linear layers of a transformers model; only it can be trained.
-
-    Raises UsageError if the model has no layers by the names that are known.
+    target_modules: the ends of the names of the linear layers that it goes on, such as 'q_proj';
+    none: all but the head, fused ones included. Raises UsageError if the model has none of them.
     """
     from peft import LoraConfig, get_peft_model
 
@@ -29,13 +35,24 @@ def add_adapter(model: Any, rank: int, alpha: int, dropout: float = 0.05) -> Any
         r=rank,
         lora_alpha=alpha,
         lora_dropout=dropout,
-        target_modules=sorted(TARGET_MODULES),
+        target_modules=sorted(target_modules) or "all-linear",
         task_type="CAUSAL_LM",
     )
     try:
-        return get_peft_model(model, config)
+        adapted = get_peft_model(model, config)
     except ValueError as error:
-        raise UsageError(f"No adapter can be put on this language model ({error}).") from None
+        first = str(error).strip().splitlines()[0].rstrip(".")
+        raise UsageError(f"No adapter can be put on this language model ({first}).") from None
+    missing = set(target_modules) - set(adapted_layers(adapted))
+    if missing:
+        raise UsageError(f"This language model has no layer {', '.join(sorted(missing))}.")
+    return adapted
+
+
+def adapted_layers(model: Any) -> dict[str, int]:
+    """Return the names of the layers that a peft model's adapter is on, and how many of each."""
+    paths = (n.partition(".lora_A.")[0] for n in adapter_parameters(model) if ".lora_A." in n)
+    return dict(Counter(path.rpartition(".")[2] for path in paths))
 
 
 def load_adapter(model: Any, folder: Path) -> Any:

@@ -12,6 +12,7 @@ from torch.nn import functional
 from ..networks.language_model import TorchLanguageModel
 from ..networks.text_encoder import TextEncoder
 from ..prompts import IMAGE_PLACEHOLDER
+from .turns import supervised_parts
 
 #: Marks a position whose token is no target.
 _IGNORED = -100
@@ -39,32 +40,32 @@ def encode_turns(
     """Return ids, targets and positions of soft tokens of a conversation.
 
     Only what the assistant says is a target, with the mark that ends its turn. A placeholder in the
-    text becomes `soft_tokens` positions.
+    text becomes `soft_tokens` positions. Raises UsageError as `supervised_parts`.
     """
     ids: list[int] = []
     targets: list[int] = []
     soft: list[bool] = []
+    text, known = "", 0  # since the last placeholder: its text, and how many tokens it gave
 
-    def add(text: str, learned: bool) -> None:
-        for number, piece in enumerate(text.split(IMAGE_PLACEHOLDER)):
+    def add(piece: str, learned: bool) -> None:
+        nonlocal text, known
+        # The whole beginning again: what a word is split into may depend on what precedes it.
+        tokens = llm.tokenize(text + piece)
+        same = tokens[:known] == ids[len(ids) - known :]
+        tokens = tokens[known:] if same else llm.tokenize(piece)
+        ids.extend(tokens)
+        targets.extend(tokens if learned else [_IGNORED] * len(tokens))
+        soft.extend([False] * len(tokens))
+        text, known = text + piece, known + len(tokens)
+
+    for part, learned in supervised_parts(llm, messages):
+        for number, piece in enumerate(part.split(IMAGE_PLACEHOLDER)):
             if number:
                 ids.extend([0] * soft_tokens)
                 targets.extend([_IGNORED] * soft_tokens)
                 soft.extend([True] * soft_tokens)
-            tokens = llm.tokenize(piece)
-            ids.extend(tokens)
-            targets.extend(tokens if learned else [_IGNORED] * len(tokens))
-            soft.extend([False] * len(tokens))
-
-    rendered = ""
-    for number, message in enumerate(messages):
-        if message["role"] != "assistant":
-            continue
-        before = llm.render(messages[:number], True)
-        after = llm.render(messages[: number + 1], False)
-        add(before[len(rendered) :], learned=False)
-        add(after[len(before) :].rstrip("\n"), learned=True)
-        rendered = before + after[len(before) :].rstrip("\n")
+                text, known = "", 0
+            add(piece, learned)
     return ids, targets, soft
 
 

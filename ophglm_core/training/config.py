@@ -169,6 +169,7 @@ class SftConfig(TrainingConfig):
     gradient_checkpointing: bool = False
     rank: int = 16
     alpha: int = 32
+    target_modules: tuple[str, ...] = ()
     text_share: float = 0.3
     samples: int = 0
     max_length: int = 640

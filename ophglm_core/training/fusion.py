@@ -38,6 +38,7 @@ from .batches import QuestionTokens, answer_loss, encode_turns, pad
 from .caches import ImageTokens
 from .config import FUSION_KINDS, Callbacks, FusionConfig
 from .trainer import TrainingResult, random_order
+from .turns import check_template
 
 #: Validation questions whose language loss is computed after an epoch.
 _JUDGED = 192
@@ -104,6 +105,7 @@ class FusionStage:
             )
         half = accelerator.mixed_precision == "bf16"
         self.llm = TorchLanguageModel(config.llm, accelerator.device, config.four_bit, half)
+        check_template(self.llm)
         torch.manual_seed(config.seed)
         self.info = FusionInfo(
             config.fusion,

@@ -15,6 +15,7 @@ import torch
 from accelerate import Accelerator
 from torch import Tensor, nn
 
+from ..assets import reads_gguf, resolve_llm
 from ..conditions import LabelSet
 from ..data.duplicates import read_sets
 from ..data.instructions import Instruction, read_instructions
@@ -23,20 +24,27 @@ from ..data.records import Record
 from ..data.report import ReadReport
 from ..data.splits import Split, split_texts
 from ..errors import InputError, UsageError
-from ..export.gguf import write_adapter_gguf
+from ..export.adapter_gguf import GgufLayout, adapter_layout, write_adapter_gguf
 from ..export.parity import adapter_parity
 from ..manifest import AdapterPart
-from ..model_folder import folder_to_write, open_model, save_manifest, write_model_folder
+from ..model_folder import (
+    ADAPTER_GGUF,
+    folder_to_write,
+    open_model,
+    save_manifest,
+    write_model_folder,
+)
 from ..networks.fusion import Fusion, load_fusion
 from ..networks.language_model import TorchLanguageModel
-from ..networks.lora import adapter_parameters, add_adapter, write_peft
+from ..networks.lora import adapted_layers, adapter_parameters, add_adapter, write_peft
 from ..networks.text_encoder import TextEncoder
 from ..prompts import IMAGE_PLACEHOLDER, prompt_with_facts, system_prompt
-from ..wording import describe
+from ..wording import describe, joined
 from .batches import QuestionTokens, Sequences, encode_turns, pad, token_losses
 from .caches import ImageTokens
 from .config import LANGUAGES, Callbacks, SftConfig
 from .trainer import TrainingResult, random_order
+from .turns import check_template
 
 #: Held-out texts whose loss is computed after an epoch.
 _JUDGED = 128
@@ -140,8 +148,15 @@ class SftStage:
         config = self.config
         half = accelerator.mixed_precision == "bf16"
         self.llm = TorchLanguageModel(config.llm, accelerator.device, config.four_bit, half)
+        check_template(self.llm)
         torch.manual_seed(config.seed)
-        self.llm.model = add_adapter(self.llm.model, config.rank, config.alpha)
+        self.llm.model = add_adapter(
+            self.llm.model, config.rank, config.alpha, target_modules=config.target_modules
+        )
+        layers = adapted_layers(self.llm.model)
+        listed = joined([f"{name} ({count})" for name, count in layers.items()])
+        callbacks.remark(f"The adapter is on {listed}.")
+        self.layout = self._layout(callbacks)
         if config.gradient_checkpointing:
             self.llm.model.gradient_checkpointing_enable({"use_reentrant": False})
             self.llm.model.enable_input_require_grads()
@@ -152,6 +167,19 @@ class SftStage:
         with accelerator.autocast():
             self.untrained_loss = self.held_out_loss()
         callbacks.remark(f"Held-out loss before training: {self.untrained_loss:.4f}")
+
+    def _layout(self, callbacks: Callbacks) -> GgufLayout | None:
+        """Return where llama.cpp has the adapter's layers.
+
+        Of a GGUF it must; else the adapter is for the torch runtime alone, and that is said.
+        """
+        if reads_gguf(self.config.llm):
+            return adapter_layout(self.llm.model, resolve_llm(self.config.llm))
+        try:
+            return adapter_layout(self.llm.model)
+        except UsageError as error:
+            callbacks.remark(f"{error} The adapter will be for the torch runtime alone.")
+            return None
 
     def _prepare_photographs(self, accelerator: Accelerator, callbacks: Callbacks) -> None:
         model = self.model
@@ -309,9 +337,11 @@ class SftStage:
                 bool(self.pictures),
                 self._training(result, round(speed), round(memory, 1)),
             )
-            if config.llm is None or config.llm.lower().endswith(".gguf"):
-                base = self.llm.model.config
-                write_adapter_gguf(folder, base.num_attention_heads, base.num_key_value_heads)
+            if self.layout is not None:
+                write_adapter_gguf(folder, self.layout)
+            else:
+                (folder / ADAPTER_GGUF).unlink(missing_ok=True)  # of the adapter before
+            if reads_gguf(config.llm):
                 manifest.adapter.parity = adapter_parity(folder, config.llm)
             save_manifest(folder, manifest)
 

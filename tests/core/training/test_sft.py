@@ -12,10 +12,10 @@ import numpy as np
 import pytest
 import torch
 
-from ophglm_core.assets import sample_path
+from ophglm_core.assets import embedded_gguf, sample_path
 from ophglm_core.conditions import default_labels
 from ophglm_core.data.build_instructions import build_instructions
-from ophglm_core.export.gguf import to_llama_order, write_adapter_gguf
+from ophglm_core.export.adapter_gguf import adapter_layout, to_llama_order, write_adapter_gguf
 from ophglm_core.export.parity import adapter_parity
 from ophglm_core.networks.language_model import TorchLanguageModel
 from ophglm_core.networks.lora import add_adapter, write_peft
@@ -157,8 +157,7 @@ def test_both_runtimes_say_the_same_with_the_adapter_on(
                 parameter, std=0.3 if "q_proj" in name or "k_proj" in name else 0.02
             )
     write_peft(llm.model, tmp_path)
-    config = llm.model.config
-    write_adapter_gguf(tmp_path, config.num_attention_heads, config.num_key_value_heads)
+    write_adapter_gguf(tmp_path, adapter_layout(llm.model, embedded_gguf()))
     parity = adapter_parity(tmp_path, None)
     assert parity["correlation"] > 0.9999
     assert parity["top1_agreement"] == 1
@@ -226,14 +225,12 @@ def test_a_frozen_model_in_bfloat16_teaches_the_same(llm: TorchLanguageModel, pl
 def test_a_merged_file_says_what_model_and_adapter_say(
     tuned: TorchLanguageModel, tmp_path: Path
 ) -> None:
-    from ophglm_core.assets import embedded_gguf
     from ophglm_core.errors import UsageError
     from ophglm_core.export.gguf import merge_adapter
     from ophglm_core.runtime.llama import LlamaSession
 
     write_peft(tuned.model, tmp_path)
-    config = tuned.model.config
-    write_adapter_gguf(tmp_path, config.num_attention_heads, config.num_key_value_heads)
+    write_adapter_gguf(tmp_path, adapter_layout(tuned.model, embedded_gguf()))
     adapter, base = tmp_path / "adapter.gguf", embedded_gguf()
 
     def logits(path: Path, lora: Path | None) -> np.ndarray:
