@@ -21,6 +21,7 @@ from .classify import classify
 from .data import data
 from .evaluate import evaluate
 from .export import export
+from .models import models
 from .sft import sft
 from .train_encoder import train_encoder
 from .train_fusion import train_fusion
@@ -77,6 +78,7 @@ for _command in (
 ):
     app.command(_command.__name__.replace("_", "-"), help=_help(_command))(_command)
 app.add_typer(data, name="data")
+app.add_typer(models, name="models")
 
 
 def _version(wanted: bool) -> None:
