@@ -8,6 +8,8 @@ from typing import Annotated
 
 import typer
 
+from .llm_options import FourBit, GpuLayers, Llm, RuntimeName
+
 
 def chat(
     image: Annotated[
@@ -34,9 +36,10 @@ def chat(
     model: Annotated[
         str | None, typer.Option(help="A model folder, or the name of a bundled one.")
     ] = None,
-    llm: Annotated[
-        str | None, typer.Option(help="Another language model: a GGUF file for llama.cpp.")
-    ] = None,
+    llm: Llm = None,
+    runtime: RuntimeName = "auto",
+    four_bit: FourBit = False,
+    gpu_layers: GpuLayers = None,
     evidence: Annotated[
         str,
         typer.Option(
@@ -111,6 +114,9 @@ def chat(
         llm=llm,
         evidence=evidence,
         remark=lambda sentence: stderr.print(sentence, style="dim", markup=False),
+        runtime=runtime,
+        four_bit=four_bit,
+        gpu_layers=gpu_layers,
     )
     sitting = Sitting(assistant, assistant.chat(*(image or [])), lang, transcript, not no_preview)
     sitting.asked = questions[0] if questions else ""

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from .llm_options import FourBit, Llm, RuntimeName
+
 if TYPE_CHECKING:
     from ophglm_core.conditions import LabelSet
 
@@ -35,6 +37,9 @@ def evaluate(
         bool,
         typer.Option("--texts", help="DATA is a fine-tuning set: what does the adapter change?"),
     ] = False,
+    llm: Llm = None,
+    runtime: RuntimeName = "auto",
+    four_bit: FourBit = False,
     boxes: Annotated[
         Path | None,
         typer.Option(
@@ -71,22 +76,24 @@ def evaluate(
 
     given = {"--report": report is not None, "--rounds": rounds is not None}
     given |= {"--part": part is not None and texts, "--limit": limit is not None}
-    given |= {"--boxes": boxes is not None}
+    given |= {"--boxes": boxes is not None, "--llm": llm is not None}
+    given |= {"--runtime": runtime != "auto", "--4bit": four_bit}
     if texts and vqa:
         raise UsageError("--vqa and --texts are two measurements; ask for one of them.")
     alone = ("--report", "--rounds", "--part", "--boxes")
-    for option in alone if texts or vqa else ("--limit",):
+    asking = ("--limit", "--llm", "--runtime", "--4bit")
+    for option in alone if texts or vqa else asking:
         if given[option]:
             kind = "--texts" if texts else "--vqa" if vqa else "photographs alone"
             raise UsageError(f"{option} means nothing with {kind}.")
     if texts:
         from .evaluate_texts import evaluate_texts
 
-        evaluate_texts(model, data, limit, keep, as_json)
+        evaluate_texts(model, data, limit, keep, as_json, llm, runtime, four_bit)
     elif vqa:
         from .evaluate_vqa import evaluate_vqa
 
-        evaluate_vqa(model, data, part or "all", limit, keep, as_json)
+        evaluate_vqa(model, data, part or "all", limit, keep, as_json, llm, runtime, four_bit)
     else:
         _evaluate_classifier(model, data, part or "all", rounds, keep, as_json, report, boxes)
 

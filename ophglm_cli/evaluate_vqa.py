@@ -12,16 +12,32 @@ from .terminal import fraction_bar, stderr, stdout
 
 
 def evaluate_vqa(
-    model: str, data: list[Path], part: str, limit: int | None, keep: bool, as_json: bool
+    model: str,
+    data: list[Path],
+    part: str,
+    limit: int | None,
+    keep: bool,
+    as_json: bool,
+    llm: str | None = None,
+    runtime: str = "auto",
+    four_bit: bool = False,
 ) -> None:
     """Answer questions of a part of the patients and show how well, beside the baselines."""
     import ophglm_core as ophglm
     from ophglm_core.findings import NOTICE
 
-    options = {} if limit is None else {"limit": limit}
+    options: dict[str, int] = {} if limit is None else {"limit": limit}
     with fraction_bar("asking") as progress:
         metrics = ophglm.evaluate_vqa(
-            ophglm.open_model(model), data, part, keep=keep, progress=progress, **options
+            ophglm.open_model(model),
+            data,
+            part,
+            keep=keep,
+            progress=progress,
+            llm=llm,
+            runtime=runtime,
+            four_bit=four_bit,
+            **options,
         )
     if as_json:
         typer.echo(json.dumps(metrics, indent=2))

@@ -40,6 +40,7 @@ _SUMMARIES = {
         "Make five instruction subsets and a conversation set, in English and Chinese."
     ),
     "data": "Look at a fine-tuning set.",
+    "models": "Language models: list, fetch, show, remove.",
 }
 
 

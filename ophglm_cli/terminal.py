@@ -9,7 +9,15 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.progress import (
+    BarColumn,
+    DownloadColumn,
+    MofNCompleteColumn,
+    Progress,
+    TextColumn,
+    TimeRemainingColumn,
+    TransferSpeedColumn,
+)
 
 # Off a terminal a line of plain text must not be broken at 80 columns.
 stdout = Console(highlight=False, soft_wrap=not sys.stdout.isatty())
@@ -34,22 +42,22 @@ class MinuteLines:
     def __init__(self, name: str, total: int, clock: Callable[[], float] = time.monotonic):
         self._name, self._total, self._clock = name, total, clock
         self._began = self._said = clock()
-        self._done = 0
+        self.done = 0
         self._kept: int | None = None
 
     def tick(self, count: int) -> None:
         """Count so many as done. What the first call counts was done before."""
-        self._done += count
+        self.done += count
         if self._kept is None:
             self._kept = count
         now = self._clock()
         if now - self._said < 60:
             return
         self._said = now
-        rate = (self._done - self._kept) / (now - self._began)
-        left = (self._total - self._done) / max(rate, 1e-9) / 60
+        rate = (self.done - self._kept) / (now - self._began)
+        left = (self._total - self.done) / max(rate, 1e-9) / 60
         stderr.print(
-            f"{self._name}: {self._done} of {self._total}, {rate:.1f} a second, {left:.0f} min left"
+            f"{self._name}: {self.done} of {self._total}, {rate:.1f} a second, {left:.0f} min left"
         )
 
 
@@ -92,6 +100,30 @@ def fraction_bar(name: str) -> Iterator[Callable[[int, int], None]]:
             shown = permille
 
         yield progress
+
+
+@contextmanager
+def bytes_bar(name: str) -> Iterator[Callable[[int, int], None]]:
+    """Show how far a download is that says (bytes done, bytes of all) itself.
+
+    Off a terminal a line a minute is printed.
+    """
+    if not stderr.is_terminal:
+        lines: list[MinuteLines] = []
+
+        def tell(done: int, total: int) -> None:
+            if not lines:
+                lines.append(MinuteLines(f"{name} (MB)", total // 10**6))
+                lines[0].tick(done // 10**6)
+            lines[0].tick(done // 10**6 - lines[0].done)
+
+        yield tell
+        return
+    columns = (TextColumn(name), BarColumn(), DownloadColumn(), TransferSpeedColumn())
+    bar = Progress(*columns, TimeRemainingColumn(compact=True), console=stderr, transient=True)
+    task = bar.add_task(name, total=None)
+    with bar:
+        yield lambda done, total: bar.update(task, completed=done, total=total)
 
 
 @contextmanager

@@ -7,22 +7,22 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property
 from pathlib import Path
 
-from .assets import resolve_llm
 from .chat.conversation import Chat
 from .chat.saved import read_saved
 from .classifier import Classifier
 from .conditions import LabelSet
 from .errors import InputError, UsageError
-from .files import file_sha256
 from .findings import Findings
 from .images import Picture
 from .inputs import collect, find_images
 from .knowledge.retrieval import Library
-from .model_folder import ADAPTER_GGUF, ModelFolder, open_model
-from .runtime.llama import LazyLlamaSession, LlamaSession
+from .llm_source import LlmSource, belongs, find_llm, trained_with
+from .model_folder import ModelFolder, open_model
 from .runtime.profile import EMBEDDED
 from .runtime.sentence import SentenceEncoder
+from .runtime.session import CONTEXT, LazySession, Session
 from .runtime.vqa import VqaRuntime
+from .runtimes import Runtime, open_runtime
 
 #: What answers may rest on.
 EVIDENCE = ("findings", "fusion", "both")
@@ -34,14 +34,19 @@ def load(
     llm: str | Path | None = None,
     evidence: str = "both",
     remark: Callable[[str], None] = lambda sentence: None,
+    runtime: str = "auto",
+    four_bit: bool = False,
+    gpu_layers: int | None = None,
 ) -> Assistant:
     """Open a model folder as an assistant.
 
     model: a folder, or the name of a bundled one; None is the default one. llm: another language
-    model, as a GGUF file for llama.cpp. evidence: what answers rest on: 'findings' (the
-    classifier's), 'fusion' (what the language model sees itself), or 'both'. remark: is told in a
-    sentence what cannot be had, such as a fusion module that belongs to another language model.
-    Raises UsageError.
+    model: a GGUF file, a folder in Hugging Face's form, or what `ophglm models pull` has fetched,
+    by its name or hub id. evidence: what answers rest on: 'findings' (the classifier's), 'fusion'
+    (what the language model sees itself), or 'both'. remark: is told in a sentence what cannot be
+    had, such as a fusion module that belongs to another language model. runtime, four_bit,
+    gpu_layers: what runs the language model, see `runtimes.open_runtime` and
+    `runtime.llama.LlamaSession`. Raises UsageError.
 
     Example:
         assistant = load()
@@ -49,13 +54,20 @@ def load(
     """
     if evidence not in EVIDENCE:
         raise UsageError(f"'{evidence}' is no evidence; use {', '.join(EVIDENCE)}.")
-    return Assistant(open_model(model), str(llm) if llm is not None else None, evidence, remark)
+    return Assistant(
+        open_model(model),
+        str(llm) if llm is not None else None,
+        evidence,
+        remark,
+        lambda source: open_runtime(source, runtime, four_bit, gpu_layers),
+    )
 
 
 class Assistant:
     """A model folder with a language model; see `load`.
 
-    Networks are loaded when they are first needed, and kept.
+    Networks are loaded when they are first needed, and kept. runtime: gives what runs a language
+    model.
     """
 
     def __init__(
@@ -64,9 +76,11 @@ class Assistant:
         llm: str | None = None,
         evidence: str = "both",
         remark: Callable[[str], None] = lambda sentence: None,
+        runtime: Callable[[LlmSource], Runtime] = open_runtime,
     ):
         self.model, self.evidence = model, evidence
         self._llm, self._remark = llm, remark
+        self._open_runtime = runtime
 
     @property
     def labels(self) -> LabelSet:
@@ -106,18 +120,18 @@ class Assistant:
         in general. Raises InputError if one cannot be read, UsageError if there are more than two
         or the language model cannot be loaded.
         """
-        gguf, reader, adapter = self._language_model()
+        runtime, reader, adapter = self._language_model()
         # The library loads beside the encoder: most of the wait is reading files.
         with ThreadPoolExecutor(max_workers=1) as pool:
             loading = pool.submit(lambda: self._library)
             findings = self.look(*images) if images else []
             library = loading.result()
         profile = EMBEDDED
-        session: LlamaSession | LazyLlamaSession = LazyLlamaSession(gguf, adapter=adapter)
-        if self._llm is not None:
+        session: Session | LazySession = LazySession(lambda: runtime.session(CONTEXT, adapter))
+        if runtime.source.name is not None:
             # One that a user names is loaded at once: an error is not met in mid-conversation, and
             # what it can do is known.
-            session = LlamaSession(gguf, adapter=adapter)
+            session = runtime.session(CONTEXT, adapter)
             profile = session.profile
         trained = self.model.manifest.adapter
         calibrations = self.model.manifest.calibrations()
@@ -134,10 +148,10 @@ class Assistant:
             about={
                 "model": self.model.identity,
                 "encoder": f"{self.model.manifest.encoder.architecture} (onnxruntime)",
-                "language_model": gguf.stem,
+                "language_model": runtime.source.short,
                 "adapter": adapter.name if adapter is not None else "",
                 "reader": "fusion" if reader is not None else "",
-                "runtime": "llama.cpp",
+                "runtime": runtime.description,
             },
         )
 
@@ -180,30 +194,48 @@ class Assistant:
                 raise InputError(finding.message or f"{finding.image} cannot be read.")
         return findings
 
-    def _language_model(self) -> tuple[Path, VqaRuntime | None, Path | None]:
-        """Return the GGUF, what reads photographs with it, and the adapter that belongs to it."""
-        manifest, gguf = self.model.manifest, resolve_llm(self._llm)
+    @cached_property
+    def _source(self) -> LlmSource:
+        """The language model: the one that is named, or that of the folder's parts."""
+        if self._llm is not None:
+            return find_llm(self._llm)
+        name = trained_with(self.model)
+        try:
+            return find_llm(name)
+        except UsageError as error:
+            if name is None or self.evidence == "fusion":
+                raise
+            self._remark(f"The language model of {self.model.path} is not used: {error}")
+            return find_llm(None)
+
+    @cached_property
+    def _runtime(self) -> Runtime:
+        return self._open_runtime(self._source)
+
+    def _language_model(self) -> tuple[Runtime, VqaRuntime | None, Path | None]:
+        """Return what runs the language model, what reads photographs with it, and the adapter that
+        belongs to it."""
+        manifest, source, runtime = self.model.manifest, self._source, self._runtime
         if manifest.fusion is None and self.evidence == "fusion":
             raise UsageError(f"{self.model.path} has no fusion module; run ophglm train-fusion.")
         if manifest.fusion is None and manifest.adapter is None:
-            return gguf, None, None
-        if not self.model.belongs_to(None if self._llm is None else file_sha256(gguf)):
+            return runtime, None, None
+        if not belongs(self.model, source):
             name = manifest.llm.name if manifest.llm else "another language model"
             if self.evidence == "fusion":
                 raise UsageError(
-                    f"The fusion module was trained with {name} and not with {gguf.name}."
+                    f"The fusion module was trained with {name} and not with {source.short}."
                 )
             if manifest.fusion is not None and self.evidence == "both":
                 self._remark(
-                    f"The fusion module belongs to {name}: {gguf.name} gets the findings as text "
-                    "only."
+                    f"The fusion module belongs to {name}: {source.short} gets the findings as "
+                    "text only."
                 )
-            return gguf, None, None
-        adapter = self.model.path / ADAPTER_GGUF
-        usable = manifest.adapter is not None and adapter.is_file()
+            return runtime, None, None
+        adapter = runtime.adapter_in(self.model.path) if manifest.adapter is not None else None
         reads = manifest.fusion is not None and self.evidence != "findings"
-        reader = VqaRuntime(self.model, gguf) if reads else None
-        return gguf, reader, adapter if usable else None
+        reader = VqaRuntime(self.model, runtime.session) if reads else None
+        return runtime, reader, adapter
 
 
 def _several(images: Picture | str | Iterable[Picture | str]) -> Sequence[Picture | str]:

@@ -81,3 +81,81 @@ def _first(kv: gguf.ReaderField, tokens: list[str]) -> list[object]:
 
 def _text(kv: gguf.ReaderField, index: int) -> str:
     return str(bytes(kv.parts[kv.data[index]]), "utf-8")
+
+
+def write_tiny_adapter(gguf_file: Path, folder: Path) -> Path:
+    """Write a random LoRA for `write_tiny_llm`'s model, as peft keeps it; return its folder."""
+    import torch
+
+    from ophglm_core.model_folder import PEFT_FOLDER
+    from ophglm_core.networks.language_model import TorchLanguageModel
+    from ophglm_core.networks.lora import adapter_parameters, add_adapter, write_peft
+
+    model = add_adapter(TorchLanguageModel(str(gguf_file), torch.device("cpu")).model, 4, 8)
+    torch.manual_seed(0)
+    with torch.no_grad():
+        for parameter in adapter_parameters(model).values():
+            parameter.normal_(0, 0.1)
+    write_peft(model, folder)
+    return folder / PEFT_FOLDER
+
+
+#: A template a family, in short: turn marks of other forms, and a system's turn that some refuse.
+_CHATML = (
+    "{% for m in messages %}<|im_start|>{{ m['role'] }}\n{{ m['content'] }}<|im_end|>\n{% endfor %}"
+    "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
+)
+_GEMMA = (
+    "{{ bos_token }}{% for m in messages %}<start_of_turn>{{ m['role'] }}\n{{ m['content'] }}"
+    "<end_of_turn>\n{% endfor %}{% if add_generation_prompt %}<start_of_turn>model\n{% endif %}"
+)
+_PHI = (
+    "{% for m in messages %}<|{{ m['role'] }}|>\n{{ m['content'] }}<|end|>\n{% endfor %}"
+    "{% if add_generation_prompt %}<|assistant|>\n{% endif %}"
+)
+_TEMPLATES = {"gemma2": _GEMMA, "gemma3": _GEMMA, "phi3": _PHI}
+_MARKS = (
+    *("<|endoftext|>", "<bos>", "<|im_start|>", "<|im_end|>", "<start_of_turn>", "<end_of_turn>"),
+    *("<|user|>", "<|assistant|>", "<|system|>", "<|end|>"),
+)
+
+
+def write_tiny_family(family: str, folder: Path, seed: int = 0) -> Path:
+    """Write a random model of another family, 2 layers and 64 wide, in Hugging Face's form.
+
+    Its tokenizer knows bytes and turn marks, so any text can be read.
+    """
+    import torch
+    from tokenizers import Tokenizer, decoders, models, pre_tokenizers
+    from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedTokenizerFast
+
+    alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
+    tokenizer = Tokenizer(models.BPE({c: i for i, c in enumerate(alphabet)}, []))
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)  # type: ignore[assignment]
+    tokenizer.decoder = decoders.ByteLevel()  # type: ignore[assignment]
+    tokenizer.add_special_tokens(list(_MARKS))
+    fast = PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer, bos_token="<bos>", eos_token="<|endoftext|>"
+    )
+    fast.chat_template = _TEMPLATES.get(family, _CHATML)
+    fast.save_pretrained(str(folder))
+    name = {"gemma3": "gemma3_text"}.get(family, family)
+    ids = {"bos_token_id": fast.bos_token_id, "eos_token_id": fast.eos_token_id}
+    config = AutoConfig.for_model(
+        name,
+        vocab_size=len(fast),
+        hidden_size=64,
+        intermediate_size=96,
+        num_hidden_layers=2,
+        num_attention_heads=4,
+        num_key_value_heads=2,
+        head_dim=16,
+        max_position_embeddings=512,
+        # Shorter than a test's context, so that what a window leaves out shows.
+        sliding_window=16,
+        pad_token_id=0,
+        **ids,
+    )
+    torch.manual_seed(seed)
+    AutoModelForCausalLM.from_config(config).save_pretrained(str(folder))
+    return folder

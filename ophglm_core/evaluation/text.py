@@ -10,15 +10,15 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
-from ..assets import resolve_llm
 from ..conditions import LabelSet, named_conditions
 from ..data.instructions import Instruction, read_instructions
 from ..data.pairing import drawn_findings
 from ..data.splits import split_texts
 from ..errors import InputError, UsageError
-from ..model_folder import ADAPTER_GGUF, ModelFolder, save_metrics
+from ..model_folder import ModelFolder, save_metrics
 from ..prompts import system_prompt
-from ..runtime.llama import LlamaSession
+from ..runtime.session import Session
+from ..runtimes import Runtime, runtime_of
 from ..safety.guard import states_certainty
 from ..wording import describe
 
@@ -38,23 +38,31 @@ def evaluate_texts(
     keep: bool = False,
     seed: int = 0,
     progress: Callable[[int, int], None] = lambda *_: None,
+    llm: str | None = None,
+    runtime: str = "auto",
+    four_bit: bool = False,
 ) -> dict[str, Any]:
     """Measure what the language model answers to held-out questions without and with the model's
     adapter.
 
     data: fine-tuning sets, as `read_instructions` reads them, of which the texts are taken that
     the adapter's training held out. limit: questions. keep: whether the metrics go into the model
-    folder. progress: called with the number of questions done and of all.
+    folder. progress: called with the number of questions done and of all. llm: the language model
+    that the adapter was trained with, where it is not where it was then. runtime, four_bit: see
+    `runtimes.open_runtime`.
 
-    Returns what `compare_adapter` does. Raises UsageError if the model has no adapter for
-    llama.cpp or its language model is not there, and InputError if the data cannot be read or hold
+    Returns what `compare_adapter` does. Raises UsageError if the model has no adapter for that
+    runtime or its language model is not there, and InputError if the data cannot be read or hold
     no held-out text in the adapter's languages.
 
     Example: `evaluate_texts(open_model(), [Path("instructions")])["after"]["certain"]`.
     """
     adapter = model.manifest.adapter
-    if adapter is None or not (model.path / ADAPTER_GGUF).is_file():
-        raise UsageError(f"{model.path} has no {ADAPTER_GGUF}; run ophglm sft.")
+    if adapter is None:
+        raise UsageError(f"{model.path} has no adapter; run ophglm sft.")
+    chosen = runtime_of(model, llm, runtime, four_bit)
+    if chosen.adapter_in(model.path) is None:
+        raise UsageError(f"{model.path} has no adapter for {chosen.description}; run ophglm sft.")
     training = adapter.training
     texts = [text for path in data for text in read_instructions(path)]
     _, held_out = split_texts(texts)
@@ -64,8 +72,7 @@ def evaluate_texts(
             f"{', '.join(map(str, data))} holds no held-out text in "
             f"{' or '.join(training['languages'])}."
         )
-    gguf = resolve_llm(training["llm"])
-    metrics = compare_adapter(model, gguf, held_out, limit, seed, progress)
+    metrics = compare_adapter(model, chosen, held_out, limit, seed, progress)
     if keep:
         adapter.metrics = metrics
         save_metrics(model)
@@ -74,7 +81,7 @@ def evaluate_texts(
 
 def compare_adapter(
     model: ModelFolder,
-    gguf: Path,
+    runtime: Runtime,
     texts: Sequence[Instruction],
     limit: int,
     seed: int = 0,
@@ -82,7 +89,7 @@ def compare_adapter(
 ) -> dict[str, Any]:
     """Ask up to `limit` questions of the language model without and with the adapter.
 
-    gguf: the language model that the adapter was trained with. Texts of a condition are asked
+    runtime: of the language model that the adapter was trained with. Texts of a condition are asked
     beside findings with that condition.
 
     Returns 'prompts' (how many were asked), 'subsets' (of which subsets), and 'before' and 'after',
@@ -99,8 +106,8 @@ def compare_adapter(
     rows: list[dict[str, Any]] = []
     with ExitStack() as stack:
         sessions = []
-        for adapter in (None, model.path / ADAPTER_GGUF):
-            sessions.append(LlamaSession(gguf, _CONTEXT, adapter))
+        for adapter in (None, runtime.adapter_in(model.path)):
+            sessions.append(runtime.session(_CONTEXT, adapter))
             stack.callback(sessions[-1].close)
         for number, text in enumerate(chosen, start=1):
             found = [text.label] if text.label in labels else []
@@ -140,7 +147,7 @@ def _messages(
     ]
 
 
-def _answer(session: LlamaSession, messages: list[dict[str, str]]) -> str:
+def _answer(session: Session, messages: list[dict[str, str]]) -> str:
     session.truncate(0)
     session.append_text(session.render(messages, add_generation_prompt=True))
     return "".join(session.generate(_MAX_TOKENS)).strip()

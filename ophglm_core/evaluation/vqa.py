@@ -11,7 +11,6 @@ from typing import Any
 
 import numpy as np
 
-from ..assets import resolve_llm
 from ..classifier import Classifier
 from ..conditions import LabelSet
 from ..data.splits import Split
@@ -20,6 +19,7 @@ from ..errors import InputError, UsageError
 from ..findings import Findings
 from ..model_folder import ModelFolder, save_metrics
 from ..runtime.vqa import VqaRuntime
+from ..runtimes import runtime_of
 from ..wording import describe
 from .classification import require_part
 
@@ -38,6 +38,9 @@ def evaluate_vqa(
     keep: bool = False,
     seed: int = 0,
     progress: Callable[[int, int], None] = lambda *_: None,
+    llm: str | None = None,
+    runtime: str = "auto",
+    four_bit: bool = False,
 ) -> dict[str, Any]:
     """Measure what the language model answers about photographs that it sees through the model's
     fusion module, against answers without them.
@@ -45,7 +48,8 @@ def evaluate_vqa(
     data: files of questions, as `read_vqa` reads them. part: 'all', or the part of the patients by
     the model's split. limit: questions of each kind, language and condition asked about. keep:
     whether the metrics go into the model folder. progress: called with the number of steps done and
-    of all.
+    of all. llm: the language model that the fusion module was trained with, where it is not where
+    it was then. runtime, four_bit: see `runtimes.open_runtime`.
 
     Returns what `ask_questions` does, and 'part'. Raises UsageError for an unknown part or a model
     without a fusion module, and InputError if the data cannot be read or no question is left.
@@ -56,16 +60,14 @@ def evaluate_vqa(
     fusion = model.manifest.fusion
     if fusion is None:
         raise UsageError(f"{model.path} has no fusion module; run ophglm train-fusion.")
-    llm = model.manifest.llm
-    embedded = llm is not None and llm.package is not None
-    gguf = resolve_llm(None if embedded else fusion.training["llm"])
+    chosen = runtime_of(model, llm, runtime, four_bit)
     pairs = [pair for path in data for pair in read_vqa(path)]
     if part != "all":
         pairs = vqa_parts(pairs, Split(**model.manifest.training.get("split", {})))[part]
     if not pairs:
         raise InputError(f"No question of {', '.join(map(str, data))} is in part {part}.")
-    runtime, classifier = VqaRuntime(model, gguf), Classifier(model)
-    metrics = {**ask_questions(runtime, classifier, pairs, limit, seed, progress), "part": part}
+    reader, classifier = VqaRuntime(model, chosen.session), Classifier(model)
+    metrics = {**ask_questions(reader, classifier, pairs, limit, seed, progress), "part": part}
     if keep:
         fusion.metrics = metrics
         save_metrics(model)

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from ..assets import embedded_gguf
 from ..chat_template import neutralize, render
 from ..errors import UsageError
+from ..runtime.profile import ModelProfile
 
 
 class TorchLanguageModel:
@@ -30,6 +31,7 @@ class TorchLanguageModel:
     def __init__(
         self, name: str | None, device: torch.device, four_bit: bool = False, half: bool = False
     ):
+        from safetensors import SafetensorError
         from transformers import AutoModelForCausalLM, AutoTokenizer
         from transformers.utils import logging
 
@@ -38,12 +40,13 @@ class TorchLanguageModel:
         source = name or str(embedded_gguf())
         #: Its file or folder without the way to it, or its hub id.
         self.name = Path(source).name if Path(source).exists() else source
-        options: dict[str, Any] = {}
+        # Code that comes with a model is never run, and nobody is asked whether it may.
+        options: dict[str, Any] = {"trust_remote_code": False}
         if source.lower().endswith(".gguf"):
             path = Path(source).expanduser()
             if not path.is_file():
                 raise UsageError(f"No such language model file: {path}.")
-            source, options = str(path.parent), {"gguf_file": path.name}
+            source, options["gguf_file"] = str(path.parent), path.name
             if four_bit:
                 raise UsageError(
                     f"{path.name} is quantised already; --4bit is for a folder or a hub id."
@@ -57,8 +60,8 @@ class TorchLanguageModel:
             with redirect_stderr(StringIO()):
                 self.tokenizer: Any = AutoTokenizer.from_pretrained(source, **options)
                 self.model: Any = AutoModelForCausalLM.from_pretrained(source, **options, **loading)
-        except (OSError, ValueError, ImportError) as error:
-            first = str(error).strip().splitlines()[0]
+        except (OSError, ValueError, ImportError, RuntimeError, SafetensorError) as error:
+            first = (str(error).strip().splitlines() or [type(error).__name__])[0].rstrip(".")
             raise UsageError(
                 f"The language model '{name or source}' cannot be loaded ({first})."
             ) from None
@@ -72,13 +75,19 @@ class TorchLanguageModel:
                     module.to(torch.bfloat16)
         self.device = device
         self._prefixes: dict[tuple[int, ...], list[tuple[Tensor, Tensor]]] = {}
-        self.width = int(self.model.config.hidden_size)
+        self.width = int(self.model.config.get_text_config().hidden_size)
 
     @property
     def scale(self) -> float:
         """The root mean square of the token embeddings."""
         weight = self.model.get_input_embeddings().weight
         return float(weight.float().square().mean().sqrt())
+
+    @cached_property
+    def profile(self) -> ModelProfile:
+        """What the model can be asked to do."""
+        parameters = int(self.model.num_parameters())
+        return ModelProfile(parameters, bool(self.tokenizer.chat_template))
 
     def render(self, messages: list[dict[str, str]], add_generation_prompt: bool) -> str:
         """Render chat messages with the model's own template.

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import cached_property
-from pathlib import Path
 
 import numpy as np
 
 from ..model_folder import FUSION_ONNX, TEXT_ENCODER_ONNX, TOKENIZER, ModelFolder
 from ..prompts import vqa_messages
-from .llama import LlamaSession
 from .onnx import FusionSession, TextEncoderSession
+from .session import Session
 
 _MAX_TOKENS = 32
 _CONTEXT = 1024
@@ -20,12 +19,13 @@ _CONTEXT = 1024
 class VqaRuntime:
     """Answers short questions about photographs, in a context of its own.
 
-    gguf: the language model that the folder's fusion module was trained with. Photographs are
-    given as the encoder's feature maps [C, h, w], one or two.
+    open_session: gives a context, of so many tokens, of the language model that the folder's fusion
+    module was trained with. Photographs are given as the encoder's feature maps [C, h, w], one or
+    two.
     """
 
-    def __init__(self, model: ModelFolder, gguf: Path):
-        self._model, self._gguf = model, gguf
+    def __init__(self, model: ModelFolder, open_session: Callable[[int], Session]):
+        self._model, self._open_session = model, open_session
         fusion = model.manifest.fusion
         #: The conditions that it was trained on.
         self.conditions = model.conditions.keys[: fusion.network.labels if fusion else 0]
@@ -41,8 +41,8 @@ class VqaRuntime:
         return FusionSession(self._model.path / FUSION_ONNX)
 
     @cached_property
-    def _session(self) -> LlamaSession:
-        return LlamaSession(self._gguf, _CONTEXT)
+    def _session(self) -> Session:
+        return self._open_session(_CONTEXT)
 
     def in_vocabulary(self, question: str) -> bool:
         """Whether the text encoder knows most of a question's words."""

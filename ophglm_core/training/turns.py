@@ -10,6 +10,7 @@ of the answers.
 from __future__ import annotations
 
 import re
+from typing import Any
 
 from ..chat_template import UNUSABLE, for_template
 from ..errors import UsageError
@@ -119,9 +120,10 @@ def _generated(llm: TorchLanguageModel, marked: list[dict[str, str]]) -> set[int
     from jinja2 import TemplateError
     from transformers.utils.chat_template_utils import render_jinja_template
 
+    render: Any = render_jinja_template  # its annotation leaves out the template's own names
     named = llm.named_tokens
     try:
-        texts, spans = render_jinja_template(
+        texts, spans = render(
             conversations=[for_template(template, marked, named)],
             chat_template=template,
             return_assistant_tokens_mask=True,

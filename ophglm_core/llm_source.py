@@ -1,0 +1,135 @@
+"""What `--llm` names: a GGUF file, a folder in Hugging Face's form, or what was pulled from a hub.
+
+Nothing is downloaded here; `hub` does that.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+from .assets import bundled_models, embedded_gguf, resolve_llm
+from .errors import UsageError
+from .files import file_sha256
+from .model_folder import ModelFolder, open_model
+
+
+@dataclass(frozen=True)
+class LlmSource:
+    """A language model on this disk.
+
+    name: as it was asked for; None is the embedded one. path: a GGUF file, or a folder that
+    transformers reads.
+    """
+
+    name: str | None
+    path: Path
+
+    @property
+    def is_gguf(self) -> bool:
+        """Whether llama.cpp can read it."""
+        return self.path.is_file()
+
+    @property
+    def short(self) -> str:
+        """Its name without the folders it lies in."""
+        return self.path.stem if self.is_gguf else str(self.name).rstrip("/").rpartition("/")[2]
+
+
+def find_llm(name: str | None) -> LlmSource:
+    """Return the language model that a name means; None is the embedded one.
+
+    name: a path, the name of a recommended one, a hub id, or a file of one as OWNER/NAME/FILE.
+    Raises UsageError, which says how to get it, if it is not on this disk.
+    """
+    if name is None:
+        return LlmSource(None, embedded_gguf())
+    path = Path(name).expanduser()
+    of_hub = name.count("/") >= 2 and not name.startswith((".", "/", "~"))
+    if path.is_file() or (name.lower().endswith(".gguf") and not of_hub):
+        return LlmSource(name, resolve_llm(name))
+    if path.is_dir():
+        return LlmSource(name, model_in(path))
+    from .hub import pulled
+
+    return LlmSource(name, pulled(name))
+
+
+def model_in(folder: Path) -> Path:
+    """Return what can be read of a folder: the folder itself in Hugging Face's form, or its GGUF.
+
+    Raises UsageError if it holds neither, only a part, or several GGUF files.
+    """
+    if (folder / "config.json").is_file() and any(folder.glob("*.safetensors")):
+        _check_whole(folder)
+        return folder
+    # Of a model in parts, llama.cpp is given the first.
+    ggufs = [
+        p for p in sorted(folder.glob("*.gguf")) if "-of-" not in p.stem or "-00001-" in p.stem
+    ]
+    if len(ggufs) == 1:
+        return ggufs[0]
+    if ggufs:
+        names = ", ".join(p.name for p in ggufs)
+        raise UsageError(f"{folder} holds several language models; name one of them: {names}.")
+    if (folder / "ophglm.json").is_file():
+        raise UsageError(f"{folder} is a model folder of ophglm; name it with --model.")
+    raise UsageError(
+        f"{folder} holds no language model: neither config.json with .safetensors, nor a GGUF file."
+    )
+
+
+def _check_whole(folder: Path) -> None:
+    index = folder / "model.safetensors.index.json"
+    if not index.is_file():
+        return
+    try:
+        listed = set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values())
+    except (ValueError, KeyError, AttributeError):
+        raise UsageError(f"{index} cannot be read; fetch the model again.") from None
+    missing = sorted(name for name in listed if not (folder / name).is_file())
+    if missing:
+        raise UsageError(f"{folder} lacks {', '.join(missing)}; fetch the model again.")
+
+
+def trained_with(model: ModelFolder) -> str | None:
+    """Return the name of the language model that a folder's parts were trained with.
+
+    None is the embedded one, which also serves a folder without such parts.
+    """
+    llm = model.manifest.llm
+    if llm is None or llm.package is not None:
+        return None
+    for part in (model.manifest.adapter, model.manifest.fusion):
+        if part is not None and part.training.get("llm"):
+            return str(part.training["llm"])
+    return llm.name
+
+
+def belongs(model: ModelFolder, source: LlmSource) -> bool:
+    """Whether a folder's fusion module and adapter were trained with a language model.
+
+    A GGUF file is known by its hash, a folder or hub id by its name.
+    """
+    if source.is_gguf:
+        return model.belongs_to(None if source.name is None else file_sha256(source.path))
+    llm = model.manifest.llm
+    if llm is None or llm.package is not None:
+        return False
+    known = {llm.name, trained_with(model)}
+    if source.name in known:
+        return True
+    folders = {Path(name).expanduser().resolve() for name in known if name}
+    return source.path.resolve() in folders
+
+
+def fusion_fits(source: LlmSource, by_hash: bool = True) -> bool:
+    """Whether the fusion module of a bundled model folder was trained with a language model.
+
+    by_hash: whether a file that is not the embedded one is read to know it, which takes a while.
+    """
+    if source.is_gguf and source.name is not None and not by_hash:
+        return False
+    folders = (open_model(path) for path in bundled_models().iterdir() if path.is_dir())
+    return any(model.manifest.fusion and belongs(model, source) for model in folders)
