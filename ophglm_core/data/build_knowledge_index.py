@@ -26,6 +26,7 @@ _MINIMUM_TEXTS = 2
 def make_index() -> dict[str, np.ndarray]:
     """Fit the projections of both languages; see `retrieval`."""
     from scipy import sparse
+    from scipy.linalg import solve
 
     library = entries()
     encoder = SentenceEncoder()
@@ -61,7 +62,9 @@ def make_index() -> dict[str, np.ndarray]:
         if language == "en":
             kernel += _SEMANTIC * vectors @ vectors.T
         wanted = targets[owner[language]]
-        duals = np.linalg.solve(kernel + _PENALTY * np.eye(len(kernel)), wanted)
+        kernel[np.diag_indices_from(kernel)] += _PENALTY
+        # Some 10,000 texts squared: in place, or three such matrices stand in memory at once.
+        duals = solve(kernel, wanted, assume_a="pos", overwrite_a=True, check_finite=False)
         projection = matrix.T @ duals  # [words, D]
         scale = np.abs(projection).max(axis=1, keepdims=True) / 127 + 1e-12
         # An entry's answer is the last of its texts; none is without a word that is known.

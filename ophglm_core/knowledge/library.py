@@ -170,6 +170,26 @@ _FURTHER = (
     ("dry_eye", "dry eye", "干眼", r"\bdry eyes?\b|artificial tears|meibomian|干眼|人工泪液|眼干"),
     ("red_eye", "red eye", "红眼",
      r"\bred eyes?\b|conjunctivitis|pink eye|subconjunctival|红眼|结膜炎|结膜下出血"),
+    ("squint_amblyopia", "squint and lazy eye", "斜视与弱视",
+     r"\bsquint(?:s|ing)?\b|strabism\w*|amblyop\w*|\blazy eyes?\b|cross-?eyed|nystagmus|(?<!倾)斜视"
+     r"|弱视|对眼儿|斗鸡眼|眼球震颤"),
+    ("refraction", "refractive errors", "屈光不正",
+     r"refractive errors?|astigmatism|presbyopia|hyperopi\w*|(?:long|far)[- ]?sighted\w*"
+     r"|anisometropia|屈光不正|屈光参差|散光|老花|老视|远视"),
+    ("eyelid", "diseases of the eyelid", "眼睑疾病",
+     r"\bstyes?\b|chalazi\w+|blephar(?:itis|ospasm)|\bptosis\b|e[nc]tropion|eyelid (?:lump|bump)s?"
+     r"|(?:lids?|eyes?) twitch\w*|twitch\w* (?:eye)?lids?|麦粒肿|长针眼|霰粒肿|睑缘炎|眼皮跳"
+     r"|眼睑痉挛|上睑下垂|睑[内外]翻|倒睫"),
+    ("cornea", "diseases of the cornea", "角膜疾病",
+     r"keratoconus|fuchs(?:'?s)? (?:endothel|corneal|dystroph)\w*|pterygi\w+|acanthamoeba"
+     r"|arc eye|snow blindness|welder'?s flash"
+     r"|corneal (?:dystroph\w+|transplant|graft|erosion|abrasion|cross-?linking)|圆锥角膜|胬肉"
+     r"|棘阿米巴|fuchs(?:角膜|营养)|角膜(?:移植|营养不良|糜烂|擦伤|交联)|电光性眼炎|雪盲"),
+    ("inherited_eye", "inherited eye diseases", "遗传性眼病",
+     r"\bbest'?s? (?:vitelliform|disease)|vitelliform|retinoschisis|leber|\blhon\b|albinism"
+     r"|stationary night blindness|\bcsnb\b|colou?r[- ]?blind\w*"
+     r"|(?:dominant|inherited) optic atrophy|\bfevr\b|coloboma|gyrate"
+     r"|卵黄样|视网膜劈裂|白化病|静止性夜盲|色盲|色弱|显性遗传性?视神经萎缩|脉络膜缺损|回旋状"),
     ("tests", "examinations of the eye", "眼科检查", ""),
     ("photograph", "the fundus photograph", "眼底照片", ""),
     ("screening", "screening", "筛查", ""),
