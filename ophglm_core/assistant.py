@@ -18,6 +18,7 @@ from .findings import Findings
 from .images import Picture
 from .inputs import collect, find_images
 from .knowledge.retrieval import Library
+from .manifest import AdapterPart, FusionPart
 from .model_folder import ADAPTER_GGUF, ModelFolder, open_model
 from .runtime.llama import LazyLlamaSession, LlamaSession
 from .runtime.profile import EMBEDDED
@@ -187,23 +188,36 @@ class Assistant:
             raise UsageError(f"{self.model.path} has no fusion module; run ophglm train-fusion.")
         if manifest.fusion is None and manifest.adapter is None:
             return gguf, None, None
-        if not self.model.belongs_to(None if self._llm is None else file_sha256(gguf)):
-            name = manifest.llm.name if manifest.llm else "another language model"
-            if self.evidence == "fusion":
-                raise UsageError(
-                    f"The fusion module was trained with {name} and not with {gguf.name}."
-                )
-            if manifest.fusion is not None and self.evidence == "both":
-                self._remark(
-                    f"The fusion module belongs to {name}: {gguf.name} gets the findings as text "
-                    "only."
-                )
-            return gguf, None, None
+        sha256 = None if self._llm is None else file_sha256(gguf)
+        foreign = [
+            part
+            for part in (manifest.fusion, manifest.adapter)
+            if part is not None and not self.model.belongs_to(sha256, part)
+        ]
+        if manifest.fusion in foreign and self.evidence == "fusion":
+            raise UsageError(
+                f"The fusion module was trained with {self._trained_with(manifest.fusion)} and not "
+                f"with {gguf.name}."
+            )
+        if manifest.fusion is not None and manifest.fusion in foreign and self.evidence == "both":
+            self._remark(
+                f"The fusion module belongs to {self._trained_with(manifest.fusion)}: {gguf.name} "
+                "gets the findings as text only."
+            )
+        elif manifest.adapter is not None and manifest.adapter in foreign:
+            self._remark(
+                f"The adapter belongs to {self._trained_with(manifest.adapter)}: {gguf.name} "
+                "answers without it."
+            )
         adapter = self.model.path / ADAPTER_GGUF
-        usable = manifest.adapter is not None and adapter.is_file()
-        reads = manifest.fusion is not None and self.evidence != "findings"
-        reader = VqaRuntime(self.model, gguf) if reads else None
-        return gguf, reader, adapter if usable else None
+        adapted = manifest.adapter is not None and manifest.adapter not in foreign
+        reads = manifest.fusion is not None and manifest.fusion not in foreign
+        reader = VqaRuntime(self.model, gguf) if reads and self.evidence != "findings" else None
+        return gguf, reader, adapter if adapted and adapter.is_file() else None
+
+    def _trained_with(self, part: FusionPart | AdapterPart | None) -> str:
+        llm = None if part is None else self.model.manifest.llm_of(part)
+        return llm.name if llm is not None else "another language model"
 
 
 def _several(images: Picture | str | Iterable[Picture | str]) -> Sequence[Picture | str]:

@@ -10,7 +10,6 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
-from ..assets import resolve_llm
 from ..conditions import LabelSet, named_conditions
 from ..data.instructions import Instruction, read_instructions
 from ..data.pairing import drawn_findings
@@ -64,7 +63,7 @@ def evaluate_texts(
             f"{', '.join(map(str, data))} holds no held-out text in "
             f"{' or '.join(training['languages'])}."
         )
-    gguf = resolve_llm(training["llm"])
+    gguf = model.trained_gguf(adapter)
     metrics = compare_adapter(model, gguf, held_out, limit, seed, progress)
     if keep:
         adapter.metrics = metrics

@@ -11,7 +11,6 @@ from typing import Any
 
 import numpy as np
 
-from ..assets import resolve_llm
 from ..classifier import Classifier
 from ..conditions import LabelSet
 from ..data.splits import Split
@@ -56,9 +55,7 @@ def evaluate_vqa(
     fusion = model.manifest.fusion
     if fusion is None:
         raise UsageError(f"{model.path} has no fusion module; run ophglm train-fusion.")
-    llm = model.manifest.llm
-    embedded = llm is not None and llm.package is not None
-    gguf = resolve_llm(None if embedded else fusion.training["llm"])
+    gguf = model.trained_gguf(fusion)
     pairs = [pair for path in data for pair in read_vqa(path)]
     if part != "all":
         pairs = vqa_parts(pairs, Split(**model.manifest.training.get("split", {})))[part]
