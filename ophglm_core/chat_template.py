@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from functools import cache
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any
 
 from .errors import UsageError
 from .prompts import IMAGE_PLACEHOLDER
@@ -118,7 +118,7 @@ def _compiled(template: str) -> Any:
     class Generation(Extension):
         """`{% generation %}`, with which a template marks for a training what the model says."""
 
-        tags: ClassVar[set[str]] = {"generation"}
+        tags = {"generation"}  # noqa: RUF012 -- as jinja declares it
 
         def parse(self, parser: Parser) -> Node:
             lineno = next(parser.stream).lineno

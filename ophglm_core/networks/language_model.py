@@ -61,7 +61,7 @@ class TorchLanguageModel:
             with redirect_stderr(StringIO()):
                 self.tokenizer: Any = AutoTokenizer.from_pretrained(source, **options)
                 self.model: Any = AutoModelForCausalLM.from_pretrained(source, **options, **loading)
-        except (OSError, ValueError, ImportError) as error:
+        except (OSError, ValueError, ImportError, RuntimeError) as error:
             first = str(error).strip().splitlines()[0]
             raise UsageError(
                 f"The language model '{name or source}' cannot be loaded ({first})."
