@@ -17,6 +17,7 @@ from .images import Picture
 from .inputs import collect, find_images
 from .knowledge.retrieval import Library
 from .llm_source import LlmSource, belongs, find_llm, trained_with
+from .manifest import AdapterPart, FusionPart
 from .model_folder import ModelFolder, open_model
 from .runtime.profile import EMBEDDED
 from .runtime.sentence import SentenceEncoder
@@ -220,22 +221,35 @@ class Assistant:
             raise UsageError(f"{self.model.path} has no fusion module; run ophglm train-fusion.")
         if manifest.fusion is None and manifest.adapter is None:
             return runtime, None, None
-        if not belongs(self.model, source):
-            name = manifest.llm.name if manifest.llm else "another language model"
-            if self.evidence == "fusion":
-                raise UsageError(
-                    f"The fusion module was trained with {name} and not with {source.short}."
-                )
-            if manifest.fusion is not None and self.evidence == "both":
-                self._remark(
-                    f"The fusion module belongs to {name}: {source.short} gets the findings as "
-                    "text only."
-                )
-            return runtime, None, None
-        adapter = runtime.adapter_in(self.model.path) if manifest.adapter is not None else None
-        reads = manifest.fusion is not None and self.evidence != "findings"
-        reader = VqaRuntime(self.model, runtime.session) if reads else None
-        return runtime, reader, adapter
+        foreign = [
+            part
+            for part in (manifest.fusion, manifest.adapter)
+            if part is not None and not belongs(self.model, source, part)
+        ]
+        if manifest.fusion in foreign and self.evidence == "fusion":
+            raise UsageError(
+                f"The fusion module was trained with {self._trained_with(manifest.fusion)} and not "
+                f"with {source.short}."
+            )
+        if manifest.fusion is not None and manifest.fusion in foreign and self.evidence == "both":
+            self._remark(
+                f"The fusion module belongs to {self._trained_with(manifest.fusion)}: "
+                f"{source.short} gets the findings as text only."
+            )
+        elif manifest.adapter is not None and manifest.adapter in foreign:
+            self._remark(
+                f"The adapter belongs to {self._trained_with(manifest.adapter)}: {source.short} "
+                "answers without it."
+            )
+        adapted = manifest.adapter is not None and manifest.adapter not in foreign
+        adapter = runtime.adapter_in(self.model.path) if adapted else None
+        reads = manifest.fusion is not None and manifest.fusion not in foreign
+        reads = reads and self.evidence != "findings"
+        return runtime, VqaRuntime(self.model, runtime.session) if reads else None, adapter
+
+    def _trained_with(self, part: FusionPart | AdapterPart | None) -> str:
+        llm = None if part is None else self.model.manifest.llm_of(part)
+        return llm.name if llm is not None else "another language model"
 
 
 def _several(images: Picture | str | Iterable[Picture | str]) -> Sequence[Picture | str]:

@@ -12,7 +12,8 @@ from pathlib import Path
 from .assets import bundled_models, embedded_gguf, resolve_llm
 from .errors import UsageError
 from .files import file_sha256
-from .model_folder import ModelFolder, open_model
+from .manifest import AdapterPart, FusionPart
+from .model_folder import ModelFolder, identify_llm, open_model
 
 
 @dataclass(frozen=True)
@@ -93,35 +94,34 @@ def _check_whole(folder: Path) -> None:
         raise UsageError(f"{folder} lacks {', '.join(missing)}; fetch the model again.")
 
 
-def trained_with(model: ModelFolder) -> str | None:
-    """Return the name of the language model that a folder's parts were trained with.
+def trained_with(model: ModelFolder, part: FusionPart | AdapterPart | None = None) -> str | None:
+    """Return the name of the language model that a part of a folder was trained with.
 
-    None is the embedded one, which also serves a folder without such parts.
+    part: None is the fusion module, or the adapter where there is none. The name is None for the
+    embedded one, which also serves a folder without such parts.
     """
-    llm = model.manifest.llm
+    part = part or model.manifest.fusion or model.manifest.adapter
+    llm = model.manifest.llm if part is None else model.manifest.llm_of(part)
     if llm is None or llm.package is not None:
         return None
-    for part in (model.manifest.adapter, model.manifest.fusion):
-        if part is not None and part.training.get("llm"):
-            return str(part.training["llm"])
-    return llm.name
+    return str((part and part.training.get("llm")) or llm.name)
 
 
-def belongs(model: ModelFolder, source: LlmSource) -> bool:
-    """Whether a folder's fusion module and adapter were trained with a language model.
+def belongs(model: ModelFolder, source: LlmSource, part: FusionPart | AdapterPart) -> bool:
+    """Whether a part of a folder was trained with a language model.
 
-    A GGUF file is known by its hash, a folder or hub id by its name.
+    A GGUF file is known by its hash, a folder or hub id by its name or, failing that, its weights.
     """
     if source.is_gguf:
-        return model.belongs_to(None if source.name is None else file_sha256(source.path))
-    llm = model.manifest.llm
+        return model.belongs_to(None if source.name is None else file_sha256(source.path), part)
+    llm = model.manifest.llm_of(part)
     if llm is None or llm.package is not None:
         return False
-    known = {llm.name, trained_with(model)}
+    known = {llm.name, trained_with(model, part)}
     if source.name in known:
         return True
     folders = {Path(name).expanduser().resolve() for name in known if name}
-    return source.path.resolve() in folders
+    return source.path.resolve() in folders or llm.same_as(identify_llm(str(source.path)))
 
 
 def fusion_fits(source: LlmSource, by_hash: bool = True) -> bool:
@@ -132,4 +132,7 @@ def fusion_fits(source: LlmSource, by_hash: bool = True) -> bool:
     if source.is_gguf and source.name is not None and not by_hash:
         return False
     folders = (open_model(path) for path in bundled_models().iterdir() if path.is_dir())
-    return any(model.manifest.fusion and belongs(model, source) for model in folders)
+    return any(
+        model.manifest.fusion is not None and belongs(model, source, model.manifest.fusion)
+        for model in folders
+    )

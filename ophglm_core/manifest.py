@@ -101,9 +101,34 @@ class FusionInfo:
 
 
 @dataclass
+class LanguageModelInfo:
+    """The language model that a folder's parts were trained with; it is not in the folder.
+
+    name: by its file or folder, or a hub id. file: its GGUF. sha256: of the file, or of a folder's
+    weights. package: the Python package that carries it. These make it what it is; architecture (by
+    transformers), chat_template_sha256 and licence describe it, where they are known.
+    """
+
+    name: str
+    file: str | None = None
+    sha256: str | None = None
+    package: str | None = None
+    architecture: str | None = field(default=None, compare=False)
+    chat_template_sha256: str | None = field(default=None, compare=False)
+    licence: str | None = field(default=None, compare=False)
+
+    def same_as(self, other: LanguageModelInfo) -> bool:
+        """Whether two descriptions are of one model: by its weights, else by its name."""
+        if self.sha256 is not None and other.sha256 is not None:
+            return self.sha256 == other.sha256
+        return self.name == other.name
+
+
+@dataclass
 class FusionPart:
     """The fusion module: its dimensions, its text encoder by name, how it was trained, the parity
-    of the two runtimes, and what `evaluate --vqa --keep` measured."""
+    of the two runtimes, and what `evaluate --vqa --keep` measured. llm: the language model that it
+    belongs to; None is the folder's."""
 
     network: FusionInfo
     text_encoder: str
@@ -111,11 +136,13 @@ class FusionPart:
     parity: dict[str, Any] = field(default_factory=dict)
     metrics: dict[str, Any] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
+    llm: LanguageModelInfo | None = None
 
 
 @dataclass
 class AdapterPart:
-    """The LoRA adapter. soft_tokens: whether it was trained with the photographs' before it."""
+    """The LoRA adapter. soft_tokens: whether it was trained with the photographs' before it. llm:
+    the language model that it belongs to; None is the folder's."""
 
     rank: int
     alpha: int
@@ -124,20 +151,7 @@ class AdapterPart:
     parity: dict[str, Any] = field(default_factory=dict)
     metrics: dict[str, Any] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
-
-
-@dataclass
-class LanguageModelInfo:
-    """The language model that a folder's parts were trained with; it is not in the folder.
-
-    name: by its file, or a hub id. file, sha256: of its GGUF. package: the Python package that
-    carries it.
-    """
-
-    name: str
-    file: str | None = None
-    sha256: str | None = None
-    package: str | None = None
+    llm: LanguageModelInfo | None = None
 
 
 @dataclass
@@ -179,6 +193,10 @@ class Manifest:
     def outputs(self) -> list[tuple[str, str]]:
         """The encoder's outputs in their order, each by its head's name and its label."""
         return [(head.name, label) for head in self.heads for label in head.labels]
+
+    def llm_of(self, part: FusionPart | AdapterPart) -> LanguageModelInfo | None:
+        """Return the language model that a part belongs to; None where none was recorded."""
+        return part.llm or self.llm
 
     def columns(self, kind: str) -> list[int]:
         """Return the numbers of the encoder's outputs that belong to heads of a kind."""
@@ -223,11 +241,13 @@ class Manifest:
         if values.get("fusion") is not None:
             fusion = dict(values["fusion"])
             fusion["network"] = _part(FusionInfo, fusion["network"])
+            fusion["llm"] = _llm(fusion)
             values["fusion"] = _part(FusionPart, fusion)
         if values.get("adapter") is not None:
-            values["adapter"] = _part(AdapterPart, values["adapter"])
-        if values.get("llm") is not None:
-            values["llm"] = _part(LanguageModelInfo, values["llm"])
+            adapter = dict(values["adapter"])
+            adapter["llm"] = _llm(adapter)
+            values["adapter"] = _part(AdapterPart, adapter)
+        values["llm"] = _llm(values)
         return cls(**values)
 
 
@@ -237,6 +257,11 @@ def _part(kind: type[_Part], values: dict[str, Any]) -> _Part:
     if unknown:
         raise ValueError(f"{kind.__name__} has no {', '.join(unknown)}")
     return kind(**values)
+
+
+def _llm(values: dict[str, Any]) -> LanguageModelInfo | None:
+    held = values.get("llm")
+    return None if held is None else _part(LanguageModelInfo, held)
 
 
 def _head(values: dict[str, Any]) -> Head:

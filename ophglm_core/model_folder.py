@@ -6,6 +6,7 @@ safetensors, ONNX and GGUF, never pickle.
 
 from __future__ import annotations
 
+import hashlib
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,11 +14,11 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-from .assets import EMBEDDED_LLM, bundled_models, resolve_llm
+from .assets import EMBEDDED_LLM, bundled_models, reads_gguf, resolve_llm
 from .conditions import LabelSet
 from .errors import UsageError
 from .files import atomic_directory, file_sha256
-from .manifest import LanguageModelInfo, Manifest
+from .manifest import AdapterPart, FusionPart, LanguageModelInfo, Manifest
 from .model_card import card
 
 MANIFEST = "ophglm.json"
@@ -63,15 +64,39 @@ class ModelFolder:
         """The image encoder for the torch runtime."""
         return self.path / ENCODER_WEIGHTS
 
-    def belongs_to(self, llm_sha256: str | None) -> bool:
-        """Whether the folder's fusion module and adapter were trained with a language model.
+    def belongs_to(
+        self, llm_sha256: str | None, part: FusionPart | AdapterPart | None = None
+    ) -> bool:
+        """Whether a part of the folder was trained with a language model.
 
-        llm_sha256: of its GGUF file; None is the embedded one.
+        llm_sha256: of its GGUF file; None is the embedded one. part: None is any that names no
+        language model of its own.
         """
-        llm = self.manifest.llm
+        llm = self.manifest.llm if part is None else self.manifest.llm_of(part)
         if llm is None:
             return False
         return llm.package is not None if llm_sha256 is None else llm.sha256 == llm_sha256
+
+    def trained_gguf(self, part: FusionPart | AdapterPart) -> Path:
+        """Return the GGUF file that a part was trained with.
+
+        Raises UsageError if it was no GGUF, is not there, or is another by its content.
+        """
+        llm = self.manifest.llm_of(part)
+        name = None if llm is not None and llm.package else part.training.get("llm")
+        kind = "adapter" if isinstance(part, AdapterPart) else "fusion module"
+        if not reads_gguf(name):
+            raise UsageError(
+                f"The {kind} was trained with {name}, which llama.cpp cannot read; convert "
+                f"it with llama.cpp's 'python convert_hf_to_gguf.py {name}' and train on that."
+            )
+        path = resolve_llm(name)
+        if llm is not None and llm.sha256 is not None and file_sha256(path) != llm.sha256:
+            raise UsageError(
+                f"{path} is not the {llm.name} that the {kind} of {self.path} was trained with: "
+                "its content is another."
+            )
+        return path
 
     @property
     def identity(self) -> str:
@@ -114,16 +139,27 @@ def open_model(model: str | Path | None = None) -> ModelFolder:
 
 
 def identify_llm(name: str | None = None) -> LanguageModelInfo:
-    """Return the identity of a language model; None is the embedded one.
+    """Return what tells a language model from others; None is the embedded one.
 
-    A hub id or folder is its own identity. Raises UsageError if a GGUF file is not there.
+    A hub id is its own identity; a folder has its weights'. Raises UsageError if a GGUF file is not
+    there.
     """
-    if name is not None and not name.lower().endswith(".gguf"):
-        return LanguageModelInfo(name)
+    if name is not None and not reads_gguf(name):
+        folder = Path(name).expanduser()
+        if not folder.is_dir():
+            return LanguageModelInfo(name)
+        return LanguageModelInfo(folder.resolve().name, sha256=_weights_sha256(folder))
     path = resolve_llm(name)
     short = path.name.removesuffix(".gguf").rsplit(".", 1)[0]
     package = EMBEDDED_LLM if name is None else None
     return LanguageModelInfo(short, path.name, file_sha256(path), package)
+
+
+def _weights_sha256(folder: Path) -> str:
+    """Return one hash of a folder's configuration and weights, whatever the folder is called."""
+    files = [folder / "config.json", *folder.glob("*.safetensors"), *folder.glob("*.bin")]
+    listed = [f"{p.name} {file_sha256(p)}" for p in sorted(files) if p.is_file()]
+    return hashlib.sha256("\n".join(listed).encode()).hexdigest()
 
 
 def folder_to_write(model: ModelFolder, out: Path | None, held: str | None) -> Path:

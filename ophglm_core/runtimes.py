@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from .errors import UsageError
 from .llm_source import LlmSource, belongs, find_llm, trained_with
+from .manifest import AdapterPart, FusionPart
 from .model_folder import ADAPTER_GGUF, PEFT_FOLDER, ModelFolder
 from .runtime.llama import LlamaSession
 from .runtime.session import CONTEXT, Session
@@ -158,19 +159,24 @@ def open_runtime(
 
 def runtime_of(
     model: ModelFolder,
+    part: FusionPart | AdapterPart,
     llm: str | None = None,
     runtime: str = "auto",
     four_bit: bool = False,
 ) -> Runtime:
-    """Return what runs the language model that a folder's parts were trained with.
+    """Return what runs the language model that a part of a folder was trained with.
 
     llm: where it is, if not where it was then. Raises UsageError if that is another one, or as
     `find_llm` and `open_runtime` do.
     """
-    source = find_llm(trained_with(model) if llm is None else llm)
-    if not belongs(model, source):
-        name = model.manifest.llm.name if model.manifest.llm else "no language model"
-        raise UsageError(f"{model.path} was trained with {name} and not with {source.short}.")
+    source = find_llm(trained_with(model, part) if llm is None else llm)
+    if not belongs(model, source, part):
+        held = model.manifest.llm_of(part)
+        name = held.name if held else "another language model"
+        kind = "adapter" if isinstance(part, AdapterPart) else "fusion module"
+        raise UsageError(
+            f"The {kind} of {model.path} was trained with {name} and not with {source.short}."
+        )
     return open_runtime(source, runtime, four_bit)
 
 

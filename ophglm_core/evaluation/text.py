@@ -60,7 +60,7 @@ def evaluate_texts(
     adapter = model.manifest.adapter
     if adapter is None:
         raise UsageError(f"{model.path} has no adapter; run ophglm sft.")
-    chosen = runtime_of(model, llm, runtime, four_bit)
+    chosen = runtime_of(model, adapter, llm, runtime, four_bit)
     if chosen.adapter_in(model.path) is None:
         raise UsageError(f"{model.path} has no adapter for {chosen.description}; run ophglm sft.")
     training = adapter.training

@@ -60,7 +60,7 @@ def evaluate_vqa(
     fusion = model.manifest.fusion
     if fusion is None:
         raise UsageError(f"{model.path} has no fusion module; run ophglm train-fusion.")
-    chosen = runtime_of(model, llm, runtime, four_bit)
+    chosen = runtime_of(model, fusion, llm, runtime, four_bit)
     pairs = [pair for path in data for pair in read_vqa(path)]
     if part != "all":
         pairs = vqa_parts(pairs, Split(**model.manifest.training.get("split", {})))[part]

@@ -6,7 +6,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from ..assets import resolve_llm
 from ..data.build_vqa import example_prompts
 from ..data.vqa import read_vqa
 from ..errors import UsageError
@@ -55,10 +54,12 @@ def export_model(
     UsageError, and leaves the folder as it was, if a bound is missed.
     """
     manifest = model.manifest
-    llm = manifest.fusion.training.get("llm") if manifest.fusion else None
-    adapter = model.path / ADAPTER_GGUF
-    if quantization is not None and not adapter.is_file():
-        raise UsageError(f"{model.path} has no {ADAPTER_GGUF} to merge; run ophglm sft.")
+    llm = model.trained_gguf(manifest.fusion) if manifest.fusion else None
+    adapter, base = model.path / ADAPTER_GGUF, None
+    if quantization is not None:
+        if manifest.adapter is None or not adapter.is_file():
+            raise UsageError(f"{model.path} has no {ADAPTER_GGUF} to merge; run ophglm sft.")
+        base = model.trained_gguf(manifest.adapter)
     merged = model.path / MERGED if quantization is not None else None
     with write_model_folder(model.path) as folder:
         difference = write_encoder(load_encoder(model), manifest.encoder.input_size, folder)
@@ -70,13 +71,13 @@ def export_model(
             write_fusion(load_fusion(model), folder)
             write_text_encoder(TextEncoder(manifest.fusion.text_encoder), folder)
             chosen = _prompts(vqa, prompts)
-            parity = measure_parity(open_model(folder), chosen, llm, progress)
+            parity = measure_parity(open_model(folder), chosen, str(llm), progress)
             missed = parity.missed()
             if missed is not None:
                 raise UsageError(f"{model.path}: {missed}; the folder is as it was.")
             manifest.fusion.parity = parity.to_json()
-        if quantization is not None:
-            merge_adapter(resolve_llm(llm), adapter, folder / MERGED, quantization)
+        if quantization is not None and base is not None:
+            merge_adapter(base, adapter, folder / MERGED, quantization)
         save_manifest(folder, manifest)
     return Export(model.path, difference, parity, merged)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from contextlib import redirect_stderr
 from functools import cached_property
 from io import StringIO
@@ -12,9 +13,11 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from ..assets import embedded_gguf
+from ..assets import embedded_gguf, reads_gguf, resolve_llm
 from ..chat_template import neutralize, render
 from ..errors import UsageError
+from ..manifest import LanguageModelInfo
+from ..model_folder import identify_llm
 from ..runtime.profile import ModelProfile
 
 
@@ -38,6 +41,7 @@ class TorchLanguageModel:
         logging.disable_progress_bar()
         logging.set_verbosity_error()
         source = name or str(embedded_gguf())
+        self._given = name
         #: Its file or folder without the way to it, or its hub id.
         self.name = Path(source).name if Path(source).exists() else source
         # Code that comes with a model is never run, and nobody is asked whether it may.
@@ -77,11 +81,21 @@ class TorchLanguageModel:
         self._prefixes: dict[tuple[int, ...], list[tuple[Tensor, Tensor]]] = {}
         self.width = int(self.model.config.get_text_config().hidden_size)
 
+    def identity(self) -> LanguageModelInfo:
+        """Return what the manifest records of it: its identity, architecture, template, licence."""
+        info = identify_llm(self._given)
+        info.architecture = str(self.model.config.model_type)
+        if self.template is not None:
+            info.chat_template_sha256 = hashlib.sha256(self.template.encode()).hexdigest()
+        info.licence = _licence(self._given)
+        return info
+
     @property
     def scale(self) -> float:
-        """The root mean square of the token embeddings."""
-        weight = self.model.get_input_embeddings().weight
-        return float(weight.float().square().mean().sqrt())
+        """The root mean square of the token embeddings, as they enter the first layer."""
+        embeddings = self.model.get_input_embeddings()
+        factor = float(getattr(embeddings, "embed_scale", 1.0))  # Gemma multiplies on the way
+        return factor * float(embeddings.weight.float().square().mean().sqrt())
 
     @cached_property
     def profile(self) -> ModelProfile:
@@ -179,6 +193,25 @@ class TorchLanguageModel:
         mask = torch.ones(1, len(embedded), dtype=torch.long, device=self.device)
         logits = self.logits(self.hidden(embedded[None], mask)[0, -1])
         return np.asarray(logits.float().cpu().numpy())
+
+
+def _licence(name: str | None) -> str | None:
+    """Return the licence that a model's own file or card names, or None."""
+    if reads_gguf(name):
+        import gguf
+
+        field = gguf.GGUFReader(resolve_llm(name)).fields.get("general.license")
+        return None if field is None else str(field.contents())
+    card = Path(str(name)).expanduser() / "README.md"
+    if not card.is_file():
+        return None
+    from huggingface_hub import ModelCard
+
+    try:
+        held = ModelCard.load(card).data.get("license")
+    except (ValueError, OSError):  # its head is no YAML
+        return None
+    return None if held is None else str(held)
 
 
 def _four_bit(device: torch.device, half: bool) -> dict[str, Any]:

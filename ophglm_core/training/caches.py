@@ -7,6 +7,7 @@ a kill, so that a resumed training starts at once, and stay out of memory where 
 from __future__ import annotations
 
 import hashlib
+import os
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -134,7 +135,19 @@ class ImageTokens:
 
 
 def open_map(path: Path, shape: tuple[int, ...], dtype: type = np.uint8) -> np.memmap:
-    """Open a memory-mapped array; one that has not this size is replaced by one of zeros."""
+    """Open a memory-mapped array; one that has not this size is replaced by one of zeros.
+
+    Raises OSError if the disk has no room for it: a file with holes would end the process by a
+    signal once they are filled.
+    """
     expected = int(np.prod(shape)) * np.dtype(dtype).itemsize
     mode = "r+" if path.is_file() and path.stat().st_size == expected else "w+"
+    if mode == "w+" and expected and hasattr(os, "posix_fallocate"):
+        try:
+            with path.open("wb") as stream:
+                os.posix_fallocate(stream.fileno(), 0, expected)
+        except OSError:
+            path.unlink(missing_ok=True)
+            raise
+        mode = "r+"
     return np.memmap(path, dtype=dtype, mode=mode, shape=shape)  # type: ignore[call-overload]

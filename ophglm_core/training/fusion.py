@@ -25,7 +25,6 @@ from ..manifest import CLOSED_ANSWERS, FusionInfo, FusionPart
 from ..model_folder import (
     FUSION_WEIGHTS,
     folder_to_write,
-    identify_llm,
     open_model,
     save_manifest,
     write_model_folder,
@@ -231,14 +230,17 @@ class FusionStage:
         """
         fusion = make_fusion(self.info)
         fusion.load_state_dict(result.best_state)
-        llm = identify_llm(self.config.llm)
+        llm = self.llm.identity()
         with write_model_folder(self.out, self.model) as folder:
             write_fusion(fusion, folder)
             write_text_encoder(self.questions.encoder, folder)
             manifest = open_model(folder).manifest
+            if manifest.adapter is not None:
+                # It stays with the language model that it was trained with.
+                manifest.adapter.llm = manifest.llm_of(manifest.adapter)
             manifest.name, manifest.llm = self.out.name, llm
             manifest.fusion = FusionPart(
-                self.info, self.config.text_encoder, self._training(result)
+                self.info, self.config.text_encoder, self._training(result), llm=llm
             )
             save_manifest(folder, manifest)
             if llm.file is not None:

@@ -149,6 +149,9 @@ class SftStage:
         half = accelerator.mixed_precision == "bf16"
         self.llm = TorchLanguageModel(config.llm, accelerator.device, config.four_bit, half)
         check_template(self.llm)
+        self.identity = self.llm.identity()
+        if config.photographs:
+            self._check_fusion()
         torch.manual_seed(config.seed)
         self.llm.model = add_adapter(
             self.llm.model, config.rank, config.alpha, target_modules=config.target_modules
@@ -167,6 +170,16 @@ class SftStage:
         with accelerator.autocast():
             self.untrained_loss = self.held_out_loss()
         callbacks.remark(f"Held-out loss before training: {self.untrained_loss:.4f}")
+
+    def _check_fusion(self) -> None:
+        """Raise UsageError if the fusion module's soft tokens are another language model's."""
+        fusion = self.model.manifest.fusion
+        held = None if fusion is None else self.model.manifest.llm_of(fusion)
+        if held is not None and not held.same_as(self.identity):
+            raise UsageError(
+                f"The fusion module of {self.model.path} belongs to {held.name} and not to "
+                f"{self.identity.name}; train one for it (train-fusion), or omit --photographs."
+            )
 
     def _layout(self, callbacks: Callbacks) -> GgufLayout | None:
         """Return where llama.cpp has the adapter's layers.
@@ -336,7 +349,10 @@ class SftStage:
                 config.alpha,
                 bool(self.pictures),
                 self._training(result, round(speed), round(memory, 1)),
+                llm=self.identity,
             )
+            if manifest.fusion is None:
+                manifest.llm = self.identity
             if self.layout is not None:
                 write_adapter_gguf(folder, self.layout)
             else:

@@ -8,10 +8,11 @@ step), so a training that was killed goes on as if it had not been.
 
 from __future__ import annotations
 
+import errno
 import json
 import math
-import os
 import pickle
+import re
 import shutil
 import time
 from contextlib import nullcontext
@@ -27,11 +28,17 @@ from timm.utils import ModelEmaV3
 from torch import Tensor, nn
 
 from ..errors import UsageError
+from ..files import atomic_write
 from .config import PRECISIONS, Callbacks, Progress, TrainingConfig
 
 #: A checkpoint is written every so many seconds, or so many times as long as writing it takes.
 _SAVE_AFTER, _SAVE_SHARE = 2.0, 30.0
 _MAX_GRADIENT_NORM = 5.0
+#: How torch names it where a processor's memory is full, and a disk that a file is written to.
+_NO_MEMORY = re.compile(r"out of memory|can't allocate memory|not enough memory", re.IGNORECASE)
+_NO_SPACE = re.compile(
+    r"No space left|PytorchStreamWriter failed writing|enforce fail at inline_con"
+)
 #: The learning rate ends at this share of its height.
 _LAST_RATE = 0.01
 
@@ -101,20 +108,41 @@ def fit(stage: Stage, config: TrainingConfig, callbacks: Callbacks | None = None
     if not accelerator.is_main_process:
         callbacks = Callbacks()
     torch.manual_seed(config.seed)
-    stage.prepare(accelerator, callbacks)
     try:
+        stage.prepare(accelerator, callbacks)
         result = Trainer(stage, config, accelerator, callbacks).run()
-    except RuntimeError as error:
-        compiled = getattr(config, "compiled", False)
-        if not compiled or not isinstance(error, torch._dynamo.exc.TorchDynamoException):
+        if not accelerator.is_main_process:
+            return None
+        stage.write_model_folder(result, callbacks)
+    except (RuntimeError, MemoryError, OSError) as error:
+        sentence = _what_to_change(error, config, stage.state_folder)
+        if sentence is None:
             raise
-        reason = str(error).strip().splitlines()[0]
-        raise UsageError(f"The network cannot be compiled ({reason}); omit --compile.") from error
-    if not accelerator.is_main_process:
-        return None
-    stage.write_model_folder(result, callbacks)
+        raise UsageError(sentence) from error
     shutil.rmtree(stage.state_folder, ignore_errors=True)
     return stage.out
+
+
+def _what_to_change(error: Exception, config: TrainingConfig, folder: Path) -> str | None:
+    """Return what ended a training and what to change, where the machine or an option did."""
+    reason = next(iter(str(error).strip().splitlines()), "")
+    compiled = getattr(config, "compiled", False)
+    if compiled and isinstance(error, torch._dynamo.exc.TorchDynamoException):
+        return f"The network cannot be compiled ({reason}); omit --compile."
+    goes_on = f"; what was trained so far is in {folder}" if folder.is_dir() else ""
+    if isinstance(error, MemoryError | torch.OutOfMemoryError) or _NO_MEMORY.search(str(error)):
+        checkpointing = hasattr(config, "gradient_checkpointing")
+        options = ["a higher --gradient-accumulation-steps"]
+        if checkpointing and not getattr(config, "gradient_checkpointing", False):
+            options.append("--gradient-checkpointing")
+        return (
+            f"The memory does not suffice for a step of {config.batch_size} samples; train with "
+            f"{' and '.join(options)}, or with a lower --batch-size{goes_on}."
+        )
+    full = isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)
+    if full or _NO_SPACE.search(str(error)):
+        return f"The disk is full at {folder.parent}; make room and give the same command{goes_on}."
+    return None
 
 
 def make_accelerator(config: TrainingConfig) -> Accelerator:
@@ -315,17 +343,16 @@ class Trainer:
             },
             "history": self.history,
         }
-        self.folder.mkdir(parents=True, exist_ok=True)
-        partial = self.checkpoint.with_suffix(".part")
-        torch.save(state, partial)
-        os.replace(partial, self.checkpoint)
+        # The checkpoint before stays where there is no room for this one.
+        with atomic_write(self.checkpoint) as partial:
+            torch.save(state, partial)
 
     def _resume(self) -> None:
         if not self.checkpoint.is_file():
             return
         try:
             state = torch.load(self.checkpoint, map_location="cpu", weights_only=True)
-        except (OSError, RuntimeError, EOFError, pickle.UnpicklingError):
+        except (OSError, RuntimeError, EOFError, ValueError, KeyError, pickle.UnpicklingError):
             raise UsageError(
                 f"{self.checkpoint} is damaged; delete {self.folder} to start from the beginning."
             ) from None

@@ -120,10 +120,9 @@ def _generated(llm: TorchLanguageModel, marked: list[dict[str, str]]) -> set[int
     from jinja2 import TemplateError
     from transformers.utils.chat_template_utils import render_jinja_template
 
-    render: Any = render_jinja_template  # its annotation leaves out the template's own names
-    named = llm.named_tokens
+    named: Any = llm.named_tokens
     try:
-        texts, spans = render(
+        rendered: Any = render_jinja_template(
             conversations=[for_template(template, marked, named)],
             chat_template=template,
             return_assistant_tokens_mask=True,
@@ -132,5 +131,6 @@ def _generated(llm: TorchLanguageModel, marked: list[dict[str, str]]) -> set[int
         )
     except (TemplateError, ValueError, TypeError) as error:
         raise UsageError(str(error)) from None
+    texts, spans = rendered
     inside = [texts[0][start:end] for start, end in spans[0]]
     return {n for n in range(len(marked)) if any(_mark(n) in text for text in inside)}

@@ -5,6 +5,7 @@ import sysconfig
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from accelerate.state import AcceleratorState
@@ -12,8 +13,9 @@ from torch import Tensor, nn
 from torch._dynamo import OptimizedModule
 
 from ophglm_core.errors import UsageError
+from ophglm_core.training.caches import open_map
 from ophglm_core.training.config import Callbacks, EncoderConfig, Progress
-from ophglm_core.training.trainer import Trainer, make_accelerator, random_order
+from ophglm_core.training.trainer import Trainer, fit, make_accelerator, random_order
 
 
 class Line:
@@ -103,6 +105,110 @@ def test_a_damaged_checkpoint_is_one_sentence(tmp_path: Path) -> None:
     (tmp_path / "checkpoint.pt").write_bytes(b"PK\x03\x04 half of a file")
     with pytest.raises(UsageError, match="is damaged"):
         trainer(Line(), tmp_path)[0].run()
+
+
+@pytest.mark.parametrize("share", [0.02, 0.5, 0.97])
+def test_a_truncated_checkpoint_is_one_sentence(tmp_path: Path, share: float) -> None:
+    stage = Line()
+    stage.stop_at = 7
+    run, _ = trainer(stage, tmp_path)
+    with pytest.raises(KeyboardInterrupt):
+        run.run()
+    whole = run.checkpoint.read_bytes()
+    run.checkpoint.write_bytes(whole[: int(len(whole) * share)])
+    with pytest.raises(UsageError, match="is damaged; delete"):
+        trainer(Line(), tmp_path)[0].run()
+
+
+class Failing(Line):
+    """Fails in its third step."""
+
+    def __init__(self, error: Exception) -> None:
+        super().__init__()
+        self.error = error
+
+    def prepare(self, accelerator: Any, callbacks: Callbacks) -> None:
+        pass
+
+    def write_model_folder(self, result: Any, callbacks: Callbacks) -> None:
+        pass
+
+    def loss(self, model: nn.Module, indices: list[int], epoch: int, generator: Any) -> Tensor:
+        if len(self.seen) == 2:
+            raise self.error
+        return super().loss(model, indices, epoch, generator)
+
+
+@pytest.mark.parametrize(
+    ("error", "sentence"),
+    [
+        (torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 GiB"), "memory does not"),
+        (RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried"), "memory does not"),
+        (MemoryError(), "memory does not"),
+        (OSError(28, "No space left on device"), "disk is full"),
+        (RuntimeError("PytorchStreamWriter failed writing file data/0: f"), "disk is full"),
+    ],
+)
+def test_a_full_memory_or_disk_is_one_sentence(
+    tmp_path: Path, error: Exception, sentence: str
+) -> None:
+    stage = Failing(error)
+    stage.state_folder = tmp_path / "state"
+    config = EncoderConfig(data=(), out=tmp_path, batch_size=8, precision="no")
+    with pytest.raises(UsageError, match=sentence) as told:
+        fit(stage, config)
+    assert str(told.value).count(". ") == 0
+    if "memory" in sentence:
+        assert "--batch-size" in str(told.value)
+
+
+def test_another_fault_is_not_hidden(tmp_path: Path) -> None:
+    stage = Failing(RuntimeError("shapes differ"))
+    stage.state_folder = tmp_path / "state"
+    config = EncoderConfig(data=(), out=tmp_path, batch_size=8, precision="no")
+    with pytest.raises(RuntimeError, match="shapes differ"):
+        fit(stage, config)
+
+
+def test_a_checkpoint_that_finds_no_room_leaves_the_one_before(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stage = Line()
+    stage.stop_at = 7
+    run, _ = trainer(stage, tmp_path)
+    with pytest.raises(KeyboardInterrupt):
+        run.run()
+    before = run.checkpoint.read_bytes()
+
+    def full(state: Any, path: Path) -> None:
+        path.write_bytes(b"half")
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(torch, "save", full)
+    with pytest.raises(OSError, match="No space"):
+        run._save()
+    assert run.checkpoint.read_bytes() == before
+    assert [p.name for p in tmp_path.iterdir()] == ["checkpoint.pt"]
+
+
+def test_a_memory_map_takes_its_room_at_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "tokens.f16"
+    held = open_map(path, (1000, 512), np.float16)
+    assert path.stat().st_blocks * 512 >= held.nbytes
+    assert not held.any()
+    held[3] = 1
+    held.flush()
+    assert open_map(path, (1000, 512), np.float16)[3].all()
+
+    def full(*_: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("os.posix_fallocate", full)
+    with pytest.raises(OSError, match="No space"):
+        open_map(tmp_path / "more.u8", (10,))
+    assert not (tmp_path / "more.u8").exists()
 
 
 def test_accumulation_gives_the_same_gradient_as_one_batch(tmp_path: Path) -> None:

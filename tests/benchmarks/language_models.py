@@ -1,0 +1,186 @@
+"""Which families of language models pass which stage: writes docs/models.md.
+
+    python -m tests.benchmarks.language_models docs/models.md
+
+Each family's tiny random model (tests/families.py) goes through every stage as a user's would: as a
+GGUF where transformers reads the family's, else as a folder. What comes out makes no sense; that it
+comes out is what is tried. Some ten minutes on two cores.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+import sys
+import tempfile
+from collections.abc import Callable
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+import ophglm_core as ophglm
+from ophglm_core.assets import sample_path
+from ophglm_core.data.build_instructions import build_instructions
+from ophglm_core.data.build_vqa import build_vqa
+from ophglm_core.data.records import choose_labels, read_records
+from ophglm_core.data.splits import split_texts
+from ophglm_core.export.gguf import merge_adapter
+from ophglm_core.model_folder import open_model, save_manifest, write_model_folder
+from ophglm_core.networks.language_model import TorchLanguageModel
+from ophglm_core.networks.lora import load_adapter
+from ophglm_core.runtime.llama import LlamaSession
+
+from ..conftest import draw_labelled
+from ..families import FAMILIES, write_family
+from ..families_gguf import write_family_gguf
+
+STAGES = ("train-fusion", "sft", "LoRA GGUF", "merge", "chat local")
+#: A training of a few steps.
+_TINY: dict[str, Any] = {"epochs": 1, "samples": 4, "batch_size": 4, "precision": "no"}
+_HEAD = """\
+# Language models
+
+Which families of decoders pass which stage, with tiny random models of each (2 layers, 64 wide) and
+templates that do what the family's own does. Made by `python -m tests.benchmarks.language_models`;
+`tests/core/export` and `tests/core/training/test_turns.py` hold the parts of it.
+
+"""
+_TAIL = """
+`train-fusion`, `sft`: from a GGUF where transformers reads the family's (base: GGUF), else from a
+folder in Hugging Face's form. `LoRA GGUF`: `adapter.gguf` in llama.cpp beside the adapter in torch,
+by the correlation of the next token's logits. `merge`: the file with the adapter in it beside both
+apart. `chat local`: a conversation about a photograph in llama.cpp, with fusion module and adapter.
+
+Any other family trains from a folder; its adapter is then for the torch runtime alone, which is
+said before the training. A GGUF of another architecture is refused before the training. A template
+that cannot be trained with is refused, too: no mark that ends a turn (a base model), no opening of
+the answer, or a beginning that changes as the conversation grows. Thinking is switched off by the
+template. A folder becomes a GGUF by llama.cpp's `python convert_hf_to_gguf.py FOLDER`.
+"""
+
+
+class Inputs:
+    """A model folder without a fusion module or adapter, questions and texts, all small."""
+
+    def __init__(self, work: Path) -> None:
+        bundled = open_model()
+        self.model = work / "model"
+        with write_model_folder(self.model, bundled) as folder:
+            shutil.rmtree(folder / "adapter")
+            (folder / "adapter.gguf").unlink()
+            manifest = open_model(folder).manifest
+            manifest.fusion = manifest.adapter = manifest.llm = None
+            save_manifest(folder, manifest)
+        records = list(read_records(draw_labelled(work / "photographs", patients=40)))
+        pairs = [p for p in build_vqa(records, choose_labels(records, ())) if p.language == "en"]
+        self.vqa = work / "vqa.jsonl"
+        self.vqa.write_text("\n".join(json.dumps(pair.to_json()) for pair in pairs[::10]))
+        texts = [t for t in build_instructions() if t.language == "en"]
+        train, held_out = split_texts(texts)
+        self.texts = work / "texts.jsonl"
+        chosen = [*train[::200], *held_out[::200]]
+        self.texts.write_text("\n".join(json.dumps(text.to_json()) for text in chosen))
+
+
+def stages(name: str, inputs: Inputs, work: Path) -> dict[str, str]:
+    """Return what became of each stage of a family: 'ok' with a figure, or why not."""
+    folder = write_family(name, work / "hf")
+    plain = TorchLanguageModel(str(folder), torch.device("cpu"))
+    base = write_family_gguf(name, plain, work / "base.gguf")
+    cells = {}
+    try:
+        TorchLanguageModel(str(base), torch.device("cpu"))
+        cells["base"], llm = "GGUF", str(base)
+    except ophglm.OphglmError:
+        cells["base"], llm = "folder", str(folder)
+    fused, tuned = work / "fused", work / "tuned"
+    config: dict[str, Any] = {**_TINY, "llm": llm}
+
+    def adapter() -> str:
+        adapted = TorchLanguageModel(str(folder), torch.device("cpu"))
+        adapted.model = load_adapter(adapted.model, tuned / "adapter")
+        return alike(torch_logits(adapted), llama_logits(base, tuned / "adapter.gguf"))
+
+    def merge() -> str:
+        merge_adapter(base, tuned / "adapter.gguf", work / "merged.gguf", "F16")
+        together = llama_logits(work / "merged.gguf", None)
+        return alike(together, llama_logits(base, tuned / "adapter.gguf"))
+
+    def chat() -> str:
+        remarks: list[str] = []
+        if cells["base"] == "GGUF":
+            talk = ophglm.load(tuned, llm=base, remark=remarks.append).chat(str(sample_path()))
+        else:
+            ophglm.open_model(tuned).trained_gguf(open_model(tuned).manifest.adapter)  # refuses
+        assert not remarks, remarks
+        assert talk.about["adapter"], talk.about
+        assert any(part.text for part in talk.ask("What is glaucoma?"))
+        return "ok"
+
+    steps: dict[str, Callable[[], str]] = {
+        "train-fusion": lambda: done(
+            ophglm.train_fusion(inputs.model, inputs.vqa, out=fused, head_epochs=1, **config)
+        ),
+        "sft": lambda: done(ophglm.sft(fused, inputs.texts, out=tuned, rank=4, alpha=8, **config)),
+        "LoRA GGUF": adapter,
+        "merge": merge,
+        "chat local": chat,
+    }
+    for stage, step in steps.items():
+        try:
+            cells[stage] = step()
+        except ophglm.OphglmError as error:
+            cells[stage] = "refused: " + re.sub(r"\S*/", "", str(error)).replace("|", "/")
+        print(name, stage, cells[stage], flush=True)
+    return cells
+
+
+def done(written: Path | None) -> str:
+    """'ok' where a training has written a model folder."""
+    assert written is not None
+    return "ok"
+
+
+def alike(ours: np.ndarray, theirs: np.ndarray) -> str:
+    """'ok' and the correlation of two runtimes' logits; or that they differ."""
+    correlation = float(np.corrcoef(ours, theirs)[0, 1])
+    return f"{'ok' if correlation > 0.999 else 'DIFFERS'} ({correlation:.5f})"
+
+
+_QUESTION = "What is glaucoma? It is a disease of the optic nerve."
+
+
+def torch_logits(llm: TorchLanguageModel) -> np.ndarray:
+    """The next token's logits [V] after a text, in torch."""
+    return llm.next_logits(llm.embed(torch.tensor(llm.tokenize(_QUESTION))))
+
+
+def llama_logits(path: Path, adapter: Path | None) -> np.ndarray:
+    """The same in llama.cpp."""
+    with closing(LlamaSession(path, 256, adapter)) as session:
+        session.append_text(_QUESTION)
+        return session.next_logits()
+
+
+def main(out: Path, families: list[str]) -> None:
+    """Run the families and write the table."""
+    with tempfile.TemporaryDirectory(prefix="ophglm-families-") as scratch:
+        inputs = Inputs(Path(scratch))
+        rows = {}
+        for number, name in enumerate(families):
+            work = Path(scratch) / str(number)
+            work.mkdir()
+            rows[name] = stages(name, inputs, work)
+            shutil.rmtree(work)
+    columns = ("base", *STAGES)
+    lines = ["| family | " + " | ".join(columns) + " |", "| --- |" + " --- |" * len(columns)]
+    lines += [f"| {n} | " + " | ".join(r[c] for c in columns) + " |" for n, r in rows.items()]
+    out.write_text(_HEAD + "\n".join(lines) + "\n" + _TAIL, encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]), sys.argv[2:] or list(FAMILIES))
