@@ -315,7 +315,7 @@ _PATTERNS: dict[str, str] = {
         r"|\bhyph(?:a?e)ma\b|\bblow-?out fracture|\b(?:black|swollen) eye (?:from|after)\b"
         r"|\b(?:airbag|fireworks?|explosion|exploded|blast)\b.{0,40}\b(?:eyes?|face)\b"
         r"|\bcorneal abrasion|\btrauma\b.{0,10}\beye"
-        r"|(?:眼|角膜).{0,10}(?:外伤|受伤|打伤|撞|砸|戳|划伤|刮伤|抓伤|碰伤|炸|磕|打了|踢|打到"
+        r"|(?:眼|角膜).{0,10}(?:外伤|受伤|打伤|撞|砸|戳|划伤|刮伤|抓伤|碰伤|炸|磕|打了(?!气|针|药|激光|硅油|麻)|踢|打到"
         r"|刺(?:到|伤|破|进|入|穿))"
         r"|(?:打|撞|砸|戳|划|抓|炸|崩|弹|踢|磕|碰|捅|打中|击)(?:到|中|伤|了|着|进|破)*(?:我|他"
         r"|她|孩子|宝宝"
@@ -488,6 +488,7 @@ _PATTERNS |= {
         r"|眼皮.{0,8}跳|(?:近视|度数).{0,4}(?:涨|加深|增加|又深)"
     ),
     "floaters": r"\bfloaters?\b|飞蚊|(?:透明|小)虫",
+    "itch": r"\bitch\w*|痒",
     "leukocoria": r"\bleu[ck]ocoria|白瞳",
     "visual_symptom": (
         rf"\b(?:blur\w*|double|diplopia|can't see|obscurations?|amaurosis)\b"

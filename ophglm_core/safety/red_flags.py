@@ -47,7 +47,7 @@ _CERTAIN, _POSSIBLE, _WITH_A_RULE = 0.8, 0.35, 0.2
 _NO_SYMPTOM = frozenset(
     {
         *("eye", "eye_context", "child", "sudden", "recent", "slow", "mild", "fine", "harmless"),
-        *("picture", "of_picture", "device", "elsewhere", "body_pierced"),
+        *("picture", "of_picture", "device", "elsewhere", "body_pierced", "itch"),
     }
 )
 _UNNAMED = ("what is described here", "所描述的情况")
@@ -243,6 +243,24 @@ _RULES: tuple[tuple[str, str, str], ...] = (
 #: What may come slowly: with glasses, a cataract, or age.
 _MAY_BE_SLOW = frozenset({"worse_sight", "visual_symptom", "floaters"})
 #: A case that is made up, told of nobody: what is said of it is no complaint.
+#: What one may do, or forgot to do, with no symptom told: a matter of daily life. A word of what
+#: the rules may not have read ("one eye dark", "to A&E") keeps it from being one.
+_PRACTICAL = re.compile(
+    r"(?!.*(?:\b(?:dark|black|blind|gone|lost|blood\w*|swollen|half|missing|hospital|casualty"
+    r"|emergency|a ?& ?e|er)\b|急诊|医院|黑|血|肿|看不|少了|一半))"
+    r".*(?:\b(?:can|may|could|should|shall|allowed to) (?:i|he|she|we)\b.{0,20}"
+    r"\b(?:fly|drive|swim|dive|shower|wash|exercise|work|travel|take|have an? (?:mri|scan))\b"
+    r"|\b(?:forgot|forgotten|missed|skip(?:ped)?|can't get)\b.{0,30}"
+    r"\b(?:drops?|injections?|doses?)\b"
+    r"|\b(?:quit|stop(?:ping)?) smoking\b"
+    r"|(?:能|可以|能否).{0,4}(?:坐飞机|乘飞机|开车|游泳|洗|运动|上班|上高原|做核磁|化妆)"
+    r"|忘(?:了|记)?.{0,6}(?:滴|打|用)|戒烟)",
+    re.DOTALL,
+)
+#: What was done to the eye is no symptom either; with one beside it, it makes that urgent.
+_TREATED = frozenset({"after_surgery", "contact_lens"})
+#: Beside itching these are an allergy.
+_ALLERGY = frozenset({"red", "eye_swollen", "lid"})
 _MADE_UP = re.compile(
     r"^\W*(?:let's say|suppose|imagine|hypothetical\w*|假设|假定|设想)"
     r"(?!.*(?:\b(?:i|i'm|my)\b|我))",
@@ -322,15 +340,18 @@ def _can_wait(text: str) -> bool:
     """Whether a text in which the rules name no symptom tells of what can wait.
 
     That is so, whatever the model makes of its words, where it tells only of what is harmless, what
-    the photograph shows or what came slowly, or of a case that is made up.
+    the photograph shows, what came slowly or what one may do, or of a case that is made up.
     """
     text = normalised(text)
     clauses = [c.concepts() for part, asked in sentences(text) for c in read(part, asked)]
     symptoms = [concepts - _NO_SYMPTOM for concepts in clauses]
     if _MADE_UP.match(text):
         return True
-    if not any(symptoms):
-        return any("harmless" in concepts for concepts in clauses)
+    said = frozenset().union(*clauses)
+    if not any(symptoms) or frozenset().union(*symptoms) <= _TREATED:
+        return "harmless" in said or bool(_PRACTICAL.match(text))
+    if "itch" in said and frozenset().union(*symptoms) <= _ALLERGY:
+        return True
     told = [c for c, symptom in zip(clauses, symptoms, strict=True) if symptom]
     if all("of_picture" in concepts for concepts in told) and not OF_AN_EYE.search(text):
         return True

@@ -16,8 +16,8 @@ from ophglm_core.safety.red_flags import assess, matched_flags, red_flags
 #: Lines that nothing was fitted on, written by another hand than those that the rules and the model
 #: were made with.
 HELD_OUT = json.loads(Path(__file__).with_name("red_flag_heldout.json").read_text(encoding="utf-8"))
-#: 92 lines more. Eight of the ordinary ones alarmed when they were written, and showed what the
-#: reading did not understand then.
+#: 112 lines more. Some of the ordinary ones alarmed when they were written, and showed what the
+#: reading did not understand then; no urgent one was missed.
 FURTHER = json.loads(Path(__file__).with_name("red_flag_further.json").read_text(encoding="utf-8"))
 LINES = json.loads(
     (resources.files("ophglm_core.data") / "red_flag_lines.json").read_text(encoding="utf-8")
@@ -30,7 +30,7 @@ def alarms(line: str, language: str) -> bool:
 
 @pytest.mark.parametrize("language", ["en", "zh"])
 def test_no_urgent_line_is_missed(language: str) -> None:
-    """Of 196 urgent lines none; what is said alone, and what is said before an answer."""
+    """Of 208 urgent lines none; what is said alone, and what is said before an answer."""
     lines = [*HELD_OUT["urgent"][language], *FURTHER["urgent"][language]]
     assert [line for line in lines if not alarms(line, language)] == []
     alone = [bool(red_flags(line, language)) for line in HELD_OUT["urgent"][language]]
@@ -51,7 +51,7 @@ def test_nothing_held_out_was_fitted_on() -> None:
         return {re.sub(r"\W", "", text.lower()) for text in texts}
 
     assert len(plain(HELD_OUT)) == 300
-    assert len(plain(FURTHER)) == 92
+    assert len(plain(FURTHER)) == 112
     assert not (plain(HELD_OUT) | plain(FURTHER)) & plain(LINES)
 
 
@@ -98,6 +98,8 @@ def test_a_denial_does_not_hide_the_complaint_beside_it() -> None:
         "My sight has been getting slowly blurrier over the last two years",
         "打印出来的图上有一道黑影",
         "从中学起就有几根飞蚊，白墙前才明显",
+        "I forgot my glaucoma drops last night. Should I take two today?",
+        "眼睛里打了气，能坐飞机或上高原吗",
     ],
 )
 def test_what_can_wait_says_so_by_its_meaning(line: str) -> None:
