@@ -215,8 +215,7 @@ def _pull(repository: str, pattern: str | None, progress: Callable[[int, int], N
     for sibling in chosen:
         if sibling.lfs:
             url = hub.hf_hub_url(repository, sibling.rfilename, revision=info.sha)
-            before = done
-            _fetch(url, blobs, sibling, lambda size, base=before: progress(base + size, total))
+            _fetch(url, blobs, sibling, _added_to(done, total, progress))
         path = Path(hub.hf_hub_download(repository, sibling.rfilename, revision=info.sha))
         done += sibling.size or 0
         progress(done, total)
@@ -229,6 +228,10 @@ def _pull(repository: str, pattern: str | None, progress: Callable[[int, int], N
     if pattern is None:
         return model_in(folder)
     return folder / next(s.rfilename for s in chosen if _is_first(Path(s.rfilename)))
+
+
+def _added_to(done: int, total: int, progress: Callable[[int, int], None]) -> Callable[[int], None]:
+    return lambda size: progress(done + size, total)
 
 
 def _choose(repository: str, files: dict[str, Any], pattern: str | None) -> list[Any]:
