@@ -13,7 +13,6 @@ import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import IO, Any
 
@@ -216,7 +215,7 @@ def _pull(repository: str, pattern: str | None, progress: Callable[[int, int], N
     for sibling in chosen:
         if sibling.lfs:
             url = hub.hf_hub_url(repository, sibling.rfilename, revision=info.sha)
-            _fetch(url, blobs, sibling, partial(_tell, progress, done, total))
+            _fetch(url, blobs, sibling, _added_to(done, total, progress))
         path = Path(hub.hf_hub_download(repository, sibling.rfilename, revision=info.sha))
         done += sibling.size or 0
         progress(done, total)
@@ -231,8 +230,8 @@ def _pull(repository: str, pattern: str | None, progress: Callable[[int, int], N
     return folder / next(s.rfilename for s in chosen if _is_first(Path(s.rfilename)))
 
 
-def _tell(progress: Callable[[int, int], None], before: int, total: int, size: int) -> None:
-    progress(before + size, total)
+def _added_to(done: int, total: int, progress: Callable[[int, int], None]) -> Callable[[int], None]:
+    return lambda size: progress(done + size, total)
 
 
 def _choose(repository: str, files: dict[str, Any], pattern: str | None) -> list[Any]:

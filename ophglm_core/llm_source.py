@@ -62,6 +62,8 @@ def model_in(folder: Path) -> Path:
 
     Raises UsageError if it holds neither, only a part, or several GGUF files.
     """
+    if (folder / "ophglm.json").is_file():
+        raise UsageError(f"{folder} is a model folder of ophglm; name it with --model.")
     if (folder / "config.json").is_file() and any(folder.glob("*.safetensors")):
         _check_whole(folder)
         return folder
@@ -74,8 +76,6 @@ def model_in(folder: Path) -> Path:
     if ggufs:
         names = ", ".join(p.name for p in ggufs)
         raise UsageError(f"{folder} holds several language models; name one of them: {names}.")
-    if (folder / "ophglm.json").is_file():
-        raise UsageError(f"{folder} is a model folder of ophglm; name it with --model.")
     raise UsageError(
         f"{folder} holds no language model: neither config.json with .safetensors, nor a GGUF file."
     )

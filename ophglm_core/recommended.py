@@ -1,7 +1,7 @@
 """Language models that are worth pulling: open licences, nothing that asks for an account.
 
-Names, licences and sizes were read in November 2026 on the pages that `read_at` names. None of
-these models was run by us: this project is built where the hub cannot be reached.
+Names and licences were read in November 2026 in stored copies of the pages that `read_at` names.
+None of these models was run by us: this project is built where the hub cannot be reached.
 """
 
 from __future__ import annotations
@@ -58,10 +58,7 @@ RECOMMENDED = (
         languages=("en", "zh"),
         licence="apache-2.0",
         about="better, and slower; this edition does not think aloud",
-        read_at=(
-            "https://huggingface.co/Qwen/Qwen3-4B-Instruct-2507",
-            "https://huggingface.co/mlx-community/Qwen3-4B-Instruct-2507-DDWQ",
-        ),
+        read_at=("https://huggingface.co/mlx-community/Qwen3-4B-Instruct-2507-DDWQ",),
     ),
     Recommended(
         name="apollo2-7b",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
@@ -102,7 +103,10 @@ class TorchRuntime:
         if adapter is not None and self._adapter is None:
             from .networks.lora import load_adapter
 
-            self._llm.model = load_adapter(self._llm.model, adapter)
+            with warnings.catch_warnings():
+                # What peft and transformers tell each other's programmers.
+                warnings.simplefilter("ignore", FutureWarning)
+                self._llm.model = load_adapter(self._llm.model, adapter)
             self._adapter = adapter
         if adapter not in (None, self._adapter):
             raise UsageError(f"{self._adapter} is on this language model already.")

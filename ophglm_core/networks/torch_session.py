@@ -23,6 +23,8 @@ from .language_model import TorchLanguageModel
 
 #: Tokens that are computed at once: on a CPU so few that Ctrl-C is soon heard.
 _BATCH, _BATCH_CPU = 512, 64
+#: Layers whose cache can be cut: those of the others hold a sum of what was read.
+_ATTENTION = frozenset({"full_attention", "sliding_attention", "chunked_attention"})
 #: What ends an answer in one family or another, as llama.cpp knows it by its text.
 _ENDS = (
     "<|im_end|>",
@@ -40,13 +42,19 @@ class TorchSession(Session):
 
     llm: the weights; several sessions may share them. context: the number of tokens it may hold,
     at most those that the model was made for. adapted: whether the adapter that was put on `llm`
-    is on.
+    is on. Raises UsageError if the model's family cannot take back what it has read.
     """
 
     def __init__(self, llm: TorchLanguageModel, context: int = CONTEXT, adapted: bool = False):
         from transformers import DynamicCache
 
         config = llm.model.config.get_text_config()
+        kinds = set(getattr(config, "layer_types", None) or ())
+        if kinds - _ATTENTION or getattr(llm.model, "_is_stateful", False):
+            raise UsageError(
+                f"A {config.model_type} model keeps a running state, of which no answer can be "
+                "taken back; name a model that attends to all it has read."
+            )
         most = getattr(config, "max_position_embeddings", None) or context
         super().__init__(min(context, int(most)), llm.width)
         self._llm, self._adapted = llm, adapted
@@ -166,7 +174,7 @@ class TorchSession(Session):
 
     def _trim(self, length: int) -> None:
         """Keep the first `length` tokens in the cache."""
-        layers: list[Any] = self._cache.layers
+        layers: Any = self._cache.layers
         for layer in layers:
             surplus = layer.get_seq_length() - length
             if surplus > 0:
