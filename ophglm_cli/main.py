@@ -21,6 +21,7 @@ from .classify import classify
 from .data import data
 from .evaluate import evaluate
 from .export import export
+from .serve import serve
 from .sft import sft
 from .train_encoder import train_encoder
 from .train_fusion import train_fusion
@@ -67,6 +68,7 @@ def _help(command: Callable[..., None]) -> str:
 for _command in (
     classify,
     chat,
+    serve,
     evaluate,
     train_encoder,
     train_fusion,
