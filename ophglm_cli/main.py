@@ -18,6 +18,7 @@ from .lazy import LazyCommand
 _SUMMARIES = {
     "classify": "Say which fundus diseases photographs show, and how sure it is.",
     "chat": "Show what a fundus photograph gives and talk about it, in English or Chinese.",
+    "serve": "Show photographs, heat maps, findings and the conversation in a browser.",
     "evaluate": (
         "Measure a model on labelled photographs, each metric with its interval over patients."
     ),

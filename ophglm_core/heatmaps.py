@@ -20,7 +20,7 @@ from .images import SURROUND, crop_disc, open_photograph
 _STOPS = np.array([[0, 0, 0], [120, 0, 40], [230, 60, 0], [255, 190, 0], [255, 255, 220]])
 _POSITIONS = np.linspace(0, 1, len(_STOPS))
 #: What is marked must be seen through its mark.
-_OPACITY = 0.55
+OPACITY = 0.55
 _SIZE = 512
 
 
@@ -66,6 +66,28 @@ def overlay(findings: Findings, labels: LabelSet, label: str, size: int = _SIZE)
     labels: the model's. Raises InputError if the photograph can no longer be read, ValueError
     without maps.
     """
+    crop, colour, share = _crop_and_heat(findings, labels, label, size)
+    share = OPACITY * share[..., None]
+    mixed = crop * (1 - share) + colour * share
+    return Image.fromarray(mixed.clip(0, 255).astype(np.uint8))
+
+
+def heat_layer(findings: Findings, labels: LabelSet, label: str, size: int = _SIZE) -> Image.Image:
+    """Return a label's map alone as RGBA, to be laid over the disc crop; at an opacity of OPACITY
+    this gives what `overlay` returns.
+
+    Raises as `overlay` does.
+    """
+    _, colour, share = _crop_and_heat(findings, labels, label, size)
+    pixels = np.concatenate([colour, 255 * share[..., None]], axis=2)
+    return Image.fromarray(pixels.round().astype(np.uint8))
+
+
+def _crop_and_heat(
+    findings: Findings, labels: LabelSet, label: str, size: int
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return the disc crop and the heat's colour, float [size, size, 3], and how much of the latter
+    there is, float [size, size] in 0..1."""
     if findings.cams is None:
         raise ValueError("findings without class activation maps; ask the classifier to keep them")
     picture = Path(findings.image) if findings.picture is None else findings.picture
@@ -74,6 +96,4 @@ def overlay(findings: Findings, labels: LabelSet, label: str, size: int = _SIZE)
     colour = np.stack([np.interp(warmth, _POSITIONS, _STOPS[:, c]) for c in range(3)], axis=2)
     pixels = np.asarray(crop, dtype=np.float32)
     # A coarse map reaches over the edge of the retina; nothing can be seen in the surround.
-    share = _OPACITY * (warmth * (pixels.max(axis=2) > SURROUND))[..., None]
-    mixed = pixels * (1 - share) + colour * share
-    return Image.fromarray(mixed.clip(0, 255).astype(np.uint8))
+    return pixels, colour, warmth * (pixels.max(axis=2) > SURROUND)

@@ -135,7 +135,14 @@ def report(
         about=conversation.about,
         red_flags=list(dict.fromkeys(e.red_flag for e in conversation.exchanges if e.red_flag)),
         photographs=[
-            _photograph(conversation, i, language, format, links or {})
+            photograph_values(conversation, i, language)
+            | {
+                "pictures": [
+                    (conversation.labels[label].name_in(language) if label else "", link)
+                    for (number, label), link in (links or {}).items()
+                    if number == i
+                ]
+            }
             for i in range(len(conversation.findings))
         ],
         turns=[(e.text, list(_groups(e, sources, language)), e) for e in conversation.exchanges],
@@ -158,38 +165,53 @@ def write_report(
     """
     format = report_format(path)
     links: dict[tuple[int, str | None], str] = {}
-    for index in range(len(conversation.findings) if with_pictures and format != "json" else 0):
-        for shown in pictures(conversation, index, language):
-            if format == "html":
-                encoded = base64.b64encode(shown.jpeg).decode()
-                links[index, shown.label] = f"data:image/jpeg;base64,{encoded}"
-            else:
+    if with_pictures and format == "html":
+        links = _inside(conversation, language)
+    elif with_pictures and format == "md":
+        for index in range(len(conversation.findings)):
+            for shown in pictures(conversation, index, language):
                 name = f"{path.stem}-{index + 1}-{shown.label or 'photograph'}.jpg"
                 write_bytes(path.with_name(name), shown.jpeg)
                 links[index, shown.label] = name
     write_text(path, report(conversation, format, language, when, links))
 
 
-def _photograph(
-    conversation: Chat,
-    index: int,
-    language: str,
-    format: str,
-    links: dict[tuple[int, str | None], str],
-) -> dict[str, Any]:
-    """Return what a template shows of one photograph."""
+def report_page(conversation: Chat, language: str = "en", when: datetime | None = None) -> str:
+    """Return a conversation as an HTML page that has its pictures inside.
+
+    language: 'en' or 'zh'. when: of the report.
+    """
+    links = _inside(conversation, language)
+    return report(conversation, "html", language, when, links)
+
+
+def _inside(conversation: Chat, language: str) -> dict[tuple[int, str | None], str]:
+    """Return the pictures as data: addresses, by the photograph's index and label."""
+    return {
+        (index, shown.label): f"data:image/jpeg;base64,{base64.b64encode(shown.jpeg).decode()}"
+        for index in range(len(conversation.findings))
+        for shown in pictures(conversation, index, language)
+    }
+
+
+def photograph_values(conversation: Chat, index: int, language: str) -> dict[str, Any]:
+    """Return what is shown of one photograph, worded in 'en' or 'zh'.
+
+    Each of its rows is a label with its probability and threshold, as text and as fractions.
+    """
     finding, labels = conversation.findings[index], conversation.labels
     rows = [
         {
+            "label": label,
             "name": labels[label].name_in(language),
             "probability": percent(finding.probabilities[label], language),
-            "width": round(100 * finding.probabilities[label]),
+            "fraction": round(finding.probabilities[label], 4),
             "threshold": threshold_text(conversation.thresholds.get(label)),
+            "from": conversation.thresholds.get(label),
             "positive": label in finding.positive,
         }
         for label in (labels if finding.status == "ok" else ())
     ]
-    names = {label: labels[label].name_in(language) for label in finding.diseases}
     return {
         "name": Path(finding.image).name,
         "eye": eye_name(finding, language),
@@ -198,11 +220,6 @@ def _photograph(
         "grade": grade_text(finding, language),
         "referable": finding.referable,
         "text": describe_all(conversation.findings, labels, language)[index],
-        "pictures": [
-            (names[label] if label else "", link)
-            for (number, label), link in links.items()
-            if number == index
-        ],
     }
 
 

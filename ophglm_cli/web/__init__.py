@@ -1,0 +1,1 @@
+"""`ophglm serve`: the page for the consulting room, on this machine alone."""
