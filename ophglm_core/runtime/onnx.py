@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import onnxruntime
 
 from ..errors import UsageError
+
+# From version 1.29 ONNX Runtime tells its makers what it runs, under an identifier that it keeps on
+# the disk. Nothing may leave a clinic unasked. Read when the library loads.
+os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
+import onnxruntime
 
 #: A question longer than this many tokens is cut; none of the built ones comes near.
 TEXT_MAX_LENGTH = 64

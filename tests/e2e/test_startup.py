@@ -91,6 +91,15 @@ def test_the_summary_of_each_command_is_its_help() -> None:
         assert whole.name == name
 
 
+def test_nothing_is_told_to_anybody(ophglm: Run, tmp_path: Path) -> None:
+    """ONNX Runtime's telemetry begins with a file of its own beside the temporary ones."""
+    temporary = tmp_path / "temporary"
+    temporary.mkdir()
+    told = ophglm("classify", "sample", env={"TMPDIR": str(temporary)})
+    assert told.returncode == 0
+    assert list(temporary.iterdir()) == []
+
+
 def test_help_imports_no_command() -> None:
     watch = _WATCH.replace("set(sys.modules) &", "{n for n in sys.modules if 'ophglm_cli.' in n} -")
     watch = watch.replace(repr(_HEAVY), "('ophglm_cli.main', 'ophglm_cli.lazy')")
