@@ -136,7 +136,9 @@ GEMMA3 = (
     % ("turns", "(first if loop.first else '') +")
 )
 
-_GEMMA = {"query_pre_attn_scalar": HEAD_WIDTH, "tie_word_embeddings": True}
+# transformers takes the head's width of these from no GGUF, so it is that of the real ones.
+_GEMMA = {"head_dim": 256, "query_pre_attn_scalar": 256, "tie_word_embeddings": True}
+_QWEN3 = {"head_dim": 128}
 
 FAMILIES = {
     family.name: family
@@ -155,7 +157,7 @@ FAMILIES = {
         Family("Mistral v0.3", "mistral", MISTRAL, "</s>", ("[INST]", "[/INST]"), "<s>", "</s>"),
         Family("Qwen2.5", "qwen2", QWEN25, "<|im_end|>", _IM, None, "<|im_end|>"),
         Family("Qwen3", "qwen3", QWEN3, "<|im_end|>", (*_IM, "<think>", "</think>"), None,
-               "<|im_end|>"),
+               "<|im_end|>", config=_QWEN3),
         Family(
             "Phi-3",
             "phi3",
@@ -240,13 +242,12 @@ def write_family(name: str, folder: Path, seed: int = 0) -> Path:
         num_hidden_layers=LAYERS,
         num_attention_heads=HEADS,
         num_key_value_heads=KEY_HEADS,
-        head_dim=HEAD_WIDTH,
         vocab_size=len(tokenizer),
         max_position_embeddings=2048,
         bos_token_id=tokenizer.bos_token_id,
         eos_token_id=tokenizer.eos_token_id,
         pad_token_id=0,
-        **{"tie_word_embeddings": False, **family.config},
+        **{"tie_word_embeddings": False, "head_dim": HEAD_WIDTH, **family.config},
     )
     torch.manual_seed(seed)
     model = AutoModelForCausalLM.from_config(config, dtype=torch.float32)

@@ -35,15 +35,16 @@ def write_family_gguf(name: str, llm: TorchLanguageModel, path: Path) -> Path:
     writer.add_feed_forward_length(INNER)
     writer.add_head_count(HEADS)
     writer.add_head_count_kv(KEY_HEADS)
-    writer.add_key_length(HEAD_WIDTH)
-    writer.add_value_length(HEAD_WIDTH)
+    head = getattr(config, "head_dim", None) or HEAD_WIDTH
+    writer.add_key_length(head)
+    writer.add_value_length(head)
     writer.add_layer_norm_rms_eps(config.rms_norm_eps)
     writer.add_vocab_size(config.vocab_size)
     rope = getattr(config, "rope_parameters", None) or {}
     rope = rope.get("full_attention", rope)
     writer.add_rope_freq_base(float(rope.get("rope_theta", 10000.0)))
     share = family.config.get("partial_rotary_factor", 1.0)
-    writer.add_rope_dimension_count(int(HEAD_WIDTH * share))
+    writer.add_rope_dimension_count(int(head * share))
     if getattr(config, "sliding_window", None):
         writer.add_sliding_window(config.sliding_window)
     if architecture == "gemma2":

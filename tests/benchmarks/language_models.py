@@ -1,10 +1,10 @@
 """Which families of language models pass which stage: writes docs/models.md.
 
-    python -m tests.benchmarks.language_models docs/models.md
+    python -m tests.benchmarks.language_models docs/models.md [FAMILY ...]
 
 Each family's tiny random model (tests/families.py) goes through every stage as a user's would: as a
 GGUF where transformers reads the family's, else as a folder. What comes out makes no sense; that it
-comes out is what is tried. Some ten minutes on two cores.
+comes out is what is tried. A minute or two a family on two idle cores.
 """
 
 from __future__ import annotations
@@ -39,6 +39,7 @@ from ..families import FAMILIES, write_family
 from ..families_gguf import write_family_gguf
 
 STAGES = ("train-fusion", "sft", "LoRA GGUF", "merge", "chat local")
+_COLUMNS = ("base", *STAGES)
 #: A training of a few steps.
 _TINY: dict[str, Any] = {"epochs": 1, "samples": 4, "batch_size": 4, "precision": "no"}
 _HEAD = """\
@@ -167,18 +168,31 @@ def llama_logits(path: Path, adapter: Path | None) -> np.ndarray:
 
 
 def main(out: Path, families: list[str]) -> None:
-    """Run the families and write the table."""
+    """Run some families and put their rows into the table; those of others stay as they are."""
+    rows = read_rows(out)
     with tempfile.TemporaryDirectory(prefix="ophglm-families-") as scratch:
         inputs = Inputs(Path(scratch))
-        rows = {}
         for number, name in enumerate(families):
             work = Path(scratch) / str(number)
             work.mkdir()
             rows[name] = stages(name, inputs, work)
             shutil.rmtree(work)
-    columns = ("base", *STAGES)
-    lines = ["| family | " + " | ".join(columns) + " |", "| --- |" + " --- |" * len(columns)]
-    lines += [f"| {n} | " + " | ".join(r[c] for c in columns) + " |" for n, r in rows.items()]
+            write_rows(out, rows)
+
+
+def read_rows(out: Path) -> dict[str, dict[str, str]]:
+    """Return what an earlier run found."""
+    lines = out.read_text(encoding="utf-8").splitlines() if out.is_file() else []
+    cells = [[c.strip() for c in line.strip("|").split("|")] for line in lines if line[:1] == "|"]
+    return {row[0]: dict(zip(_COLUMNS, row[1:], strict=True)) for row in cells[2:]}
+
+
+def write_rows(out: Path, rows: dict[str, dict[str, str]]) -> None:
+    """Write the page; a family that was not run says so."""
+    lines = ["| family | " + " | ".join(_COLUMNS) + " |", "| --- |" + " --- |" * len(_COLUMNS)]
+    for name in FAMILIES:
+        row = rows.get(name, {})
+        lines.append(f"| {name} | " + " | ".join(row.get(c, "not run") for c in _COLUMNS) + " |")
     out.write_text(_HEAD + "\n".join(lines) + "\n" + _TAIL, encoding="utf-8")
 
 
