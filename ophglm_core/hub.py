@@ -227,7 +227,8 @@ def _pull(repository: str, pattern: str | None, progress: Callable[[int, int], N
         folder = folder.parent
     if pattern is None:
         return model_in(folder)
-    return folder / next(s.rfilename for s in chosen if _is_first(Path(s.rfilename)))
+    ggufs = [s.rfilename for s in chosen if s.rfilename.lower().endswith(".gguf")]
+    return folder / next(name for name in ggufs if _is_first(Path(name)))
 
 
 def _added_to(done: int, total: int, progress: Callable[[int, int], None]) -> Callable[[int], None]:

@@ -117,6 +117,7 @@ def test_one_of_several_is_named(small_hub: SmallHub) -> None:
         hub.pull("some/several")
     with pytest.raises(UsageError, match="has no"):
         hub.pull("some/several", "*Q5*")
+    small_hub.repositories["some/several"]["README.md"] = _CARD
     assert hub.pull("some/several", "*q8_0*").name == "a-Q8_0.gguf"
     assert find_llm("some/several").path.name == "a-Q8_0.gguf"
     hub.pull("some/several", "a-Q4_K_M.gguf")

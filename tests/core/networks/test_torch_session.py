@@ -63,7 +63,8 @@ def test_both_runtimes_say_the_same(soft: bool, session: TorchSession, local: Ll
     assert prompt == turn("<image>Is it normal?", local)
     assert say(session, prompt, given) == say(local, prompt, given) != ""
     assert session.tokens[-12:] == local.tokens[-12:]
-    assert np.allclose(session.next_logits(), local.next_logits(), atol=3e-3)  # its cache is fp16
+    # llama.cpp keeps keys and values in fp16, hence no equality.
+    assert np.corrcoef(session.next_logits(), local.next_logits())[0, 1] > 0.9999
 
 
 def test_soft_tokens_are_read(session: TorchSession) -> None:
@@ -107,7 +108,7 @@ def test_a_turn_reads_only_what_is_new(session: TorchSession) -> None:
     fresh = TorchSession(session._llm, 256)
     whole = turn("What is glaucoma?", session) + answer + addition
     # Taken back, and kept as far as it is the same.
-    assert np.allclose(logits_after(fresh, whole), logits_after(session, whole), atol=3e-3)
+    assert np.allclose(logits_after(fresh, whole), logits_after(session, whole), atol=1e-3)
 
 
 def logits_after(session: TorchSession, text: str) -> np.ndarray:
