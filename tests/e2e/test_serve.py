@@ -266,12 +266,13 @@ def test_nothing_that_was_uploaded_is_left(end: int, tmp_path: Path, sample: Pat
     with serving(tmp_path, end=end) as served:
         at = served.open()
         served.upload(at, sample, "one.jpg")
-        (folder,) = tmp_path.iterdir()
+        (folder,) = tmp_path.glob("ophglm-*")
         assert folder.stat().st_mode & 0o777 == 0o700
         assert [p.name for p in folder.rglob("*.jpg")] == ["one.jpg"]
         served.upload(at, sample, "other.jpg")
         assert [p.name for p in folder.rglob("*.jpg")] == ["other.jpg"]
-    assert list(tmp_path.iterdir()) == []
+    assert list(tmp_path.glob("ophglm-*")) == []
+    assert list(tmp_path.rglob("*.jpg")) == []
     assert served.process.returncode in (0, -end)
 
 
