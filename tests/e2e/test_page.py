@@ -15,7 +15,7 @@ from .serving import Served, serving
 webdriver: Any = pytest.importorskip("selenium.webdriver", reason="selenium is not installed")
 pytest.importorskip("uvicorn", reason="the extra 'serve' is not installed")
 pytestmark = pytest.mark.slow
-_BROWSERS = ("chromium", "chromium-headless-shell", "google-chrome", "chrome")
+_BROWSERS = ("chromium", "google-chrome", "chrome")
 
 
 @pytest.fixture(scope="module")

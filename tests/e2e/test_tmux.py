@@ -166,8 +166,9 @@ def test_a_conversation(screen: Screen, sample: Path) -> None:
     screen.key("Enter")
     screen.wait_for("lens")
     screen.ready()
-    # The program breaks its lines itself, and between words.
-    assert screen.text(joined=False).split("\n") == screen.text(joined=True).split("\n")
+    # The program breaks its lines itself, and between words: the terminal had none to break.
+    lines = [line.rstrip() for line in screen.text(joined=True).split("\n")]
+    assert [line for line in lines if len(line) > columns and not line.startswith("> ")] == []
     screen.key("C-d")
     screen.wait_for("left with 0")
     assert "Traceback" not in screen.text()
