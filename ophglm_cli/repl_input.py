@@ -168,8 +168,8 @@ def status(sitting: Sitting, width: int) -> str:
     parts = [
         chat.about.get("model", ""),
         chat.about.get("runtime", ""),
-        "" if chat.speed is None else say("speed", language, chat.speed),
         say("context", language, used),
+        "" if chat.speed is None else say("speed", language, chat.speed),
     ]
     line = ""
     for part in filter(None, parts):

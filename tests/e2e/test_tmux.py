@@ -181,7 +181,7 @@ def test_without_colours(screen: Screen) -> None:
     escaped = screen._run("capture-pane", "-p", "-e", "-S", "-")
     assert "diabetic retinopathy" in escaped
     assert "▀" not in escaped
-    assert not re.search(r"\x1b\[[0-9;]*[34][0-9]", escaped)  # neither ink nor ground
+    assert not re.search(r"\x1b\[[0-9;]*[34][0-8]", escaped)  # neither ink nor ground
     screen.enter("What is glaucoma?", "optic")
     screen.ready()
     screen.key("C-d")
