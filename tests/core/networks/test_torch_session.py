@@ -15,10 +15,12 @@ from ophglm_core.assets import embedded_gguf
 from ophglm_core.errors import UsageError
 from ophglm_core.export.gguf import unpacked
 from ophglm_core.llm_source import find_llm
+from ophglm_core.model_folder import open_model
 from ophglm_core.networks.language_model import TorchLanguageModel
 from ophglm_core.networks.torch_session import TorchSession
 from ophglm_core.runtime.llama import LlamaSession
-from ophglm_core.runtimes import TorchRuntime, open_runtime
+from ophglm_core.runtime.vqa import VqaRuntime
+from ophglm_core.runtimes import TorchRuntime, open_runtime, runtime_of
 
 from ...tiny import write_tiny_adapter, write_tiny_family
 
@@ -196,6 +198,19 @@ def test_other_families_chat(family: str, tmp_path: Path) -> None:
     pieces = logits_after(session, text)
     assert np.allclose(pieces, logits_after(runtime.session(128), text), atol=1e-4)
     assert say(session, prompt.replace("Is it", "<image>Is it"), rows, 8) == first
+
+
+def test_photographs_are_read_through_torch(tiny_model: Path) -> None:
+    model = open_model(tiny_model)
+    assert model.manifest.fusion is not None
+    network = model.manifest.fusion.network
+    side = round(network.patches**0.5)
+    features = np.random.default_rng(0).normal(size=(network.image_width, side, side))
+    reader = VqaRuntime(model, runtime_of(model, runtime="torch").session)
+    for given in ([features.astype(np.float32)], None):
+        assert reader.answer("Is it normal?", "en", given) != ""
+        soft = sum(token < 0 for token in reader._session.tokens)
+        assert soft == (network.soft_tokens if given else 0)
 
 
 def test_what_cannot_be_run_is_said_in_a_sentence(
