@@ -150,7 +150,7 @@ def write_tiny_family(family: str, folder: Path, seed: int = 0) -> Path:
         num_attention_heads=4,
         num_key_value_heads=2,
         head_dim=16,
-        max_position_embeddings=512,
+        max_position_embeddings=8192,  # a character may be a token
         # Shorter than a test's context, so that what a window leaves out shows.
         sliding_window=16,
         pad_token_id=0,
