@@ -106,7 +106,7 @@ def test_history_is_kept_only_when_asked_and_for_its_owner_alone(
 
 def test_the_status_bar_says_what_fits(sitting: Sitting) -> None:
     sitting.chat.speed = 71.6
-    assert status(sitting, 80) == "m@1 · llama.cpp · 72 tokens/s · context 0%"
+    assert status(sitting, 80) == "m@1 · llama.cpp · context 0% · 72 tokens/s"
     assert status(sitting, 29) == "m@1 · llama.cpp · context 0%"
     assert status(sitting, 4) == "m@1"
 

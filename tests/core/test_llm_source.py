@@ -50,29 +50,28 @@ def test_parts_belong_to_what_they_were_trained_with(
     tiny = open_model(tiny_model)
     ours, theirs = find_llm(str(tiny_gguf)), find_llm(None)
     assert (trained_with(bundled), trained_with(tiny)) == (None, str(tiny_gguf))
-    assert [belongs(bundled, s) for s in (ours, theirs)] == [False, True]
-    assert [belongs(tiny, s) for s in (ours, theirs)] == [True, False]
-    assert belongs(bundled, LlmSource("named", embedded_gguf()))
+    fusion, part = tiny.manifest.fusion, bundled.manifest.fusion
+    assert fusion is not None
+    assert part is not None
+    assert [belongs(bundled, s, part) for s in (ours, theirs)] == [False, True]
+    assert [belongs(tiny, s, fusion) for s in (ours, theirs)] == [True, False]
+    assert belongs(bundled, LlmSource("named", embedded_gguf()), part)
     assert fusion_fits(theirs)
     assert not fusion_fits(ours)
-    assert runtime_of(tiny).source.path == tiny_gguf
+    assert runtime_of(tiny, fusion).source.path == tiny_gguf
     with pytest.raises(UsageError, match=r"was trained with tiny and not with SmolLM2"):
-        runtime_of(tiny, str(embedded_gguf()))
+        runtime_of(tiny, fusion, str(embedded_gguf()))
     # A hub id is known by its name, a folder by where it lies.
-    fusion = tiny.manifest.fusion
-    assert fusion is not None
     for recorded in ("some/model", str(tmp_path)):
         training = {**fusion.training, "llm": recorded}
-        manifest = replace(
-            tiny.manifest,
-            llm=LanguageModelInfo(recorded),
-            fusion=replace(fusion, training=training),
-        )
+        llm = LanguageModelInfo(recorded)
+        named = replace(fusion, training=training, llm=llm)
+        manifest = replace(tiny.manifest, llm=llm, fusion=named)
         model = ModelFolder(tiny.path, manifest)
         assert trained_with(model) == recorded
-        assert belongs(model, LlmSource(recorded, tmp_path))
-        assert belongs(model, LlmSource("elsewhere", tmp_path)) == (recorded == str(tmp_path))
-        assert not belongs(model, LlmSource("other/model", tmp_path / "other"))
+        assert belongs(model, LlmSource(recorded, tmp_path), named)
+        assert belongs(model, LlmSource("elsewhere", tmp_path), named) == (recorded == str(tmp_path))
+        assert not belongs(model, LlmSource("other/model", tmp_path / "other"), named)
 
 
 def test_auto_is_llama_cpp_without_a_card(tiny_gguf: Path) -> None:

@@ -203,10 +203,11 @@ def test_other_families_chat(family: str, tmp_path: Path) -> None:
 def test_photographs_are_read_through_torch(tiny_model: Path) -> None:
     model = open_model(tiny_model)
     assert model.manifest.fusion is not None
-    network = model.manifest.fusion.network
+    fusion = model.manifest.fusion
+    network = fusion.network
     side = round(network.patches**0.5)
     features = np.random.default_rng(0).normal(size=(network.image_width, side, side))
-    reader = VqaRuntime(model, runtime_of(model, runtime="torch").session)
+    reader = VqaRuntime(model, runtime_of(model, fusion, runtime="torch").session)
     for given in ([features.astype(np.float32)], None):
         assert reader.answer("Is it normal?", "en", given) != ""
         soft = sum(token < 0 for token in reader._session.tokens)
