@@ -70,7 +70,9 @@ def test_parts_belong_to_what_they_were_trained_with(
         model = ModelFolder(tiny.path, manifest)
         assert trained_with(model) == recorded
         assert belongs(model, LlmSource(recorded, tmp_path), named)
-        assert belongs(model, LlmSource("elsewhere", tmp_path), named) == (recorded == str(tmp_path))
+        assert belongs(model, LlmSource("elsewhere", tmp_path), named) == (
+            recorded == str(tmp_path)
+        )
         assert not belongs(model, LlmSource("other/model", tmp_path / "other"), named)
 
 
