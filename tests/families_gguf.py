@@ -87,6 +87,7 @@ def _add_tokenizer(writer: gguf.GGUFWriter, name: str, llm: TorchLanguageModel) 
     if tokenizer.bos_token_id is not None:
         writer.add_bos_token_id(tokenizer.bos_token_id)
     writer.add_eos_token_id(tokenizer.eos_token_id)
+    writer.add_pad_token_id(0)  # Phi-3's own lies beyond this vocabulary
     writer.add_eot_token_id(tokenizer.convert_tokens_to_ids(FAMILIES[name].end))
     writer.add_add_bos_token(False)
     writer.add_chat_template(FAMILIES[name].template)

@@ -46,7 +46,8 @@ _HEAD = """\
 # Language models
 
 Which families of decoders pass which stage, with tiny random models of each (2 layers, 64 wide) and
-templates that do what the family's own does. Made by `python -m tests.benchmarks.language_models`;
+templates that do what the family's own does. Made by
+`python -m tests.benchmarks.language_models docs/models.md`;
 `tests/core/export` and `tests/core/training/test_turns.py` hold the parts of it.
 
 """
