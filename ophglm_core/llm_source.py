@@ -6,7 +6,9 @@ Nothing is downloaded here; `hub` does that.
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 from .assets import bundled_models, embedded_gguf, resolve_llm
@@ -14,6 +16,9 @@ from .errors import UsageError
 from .files import file_sha256
 from .manifest import AdapterPart, FusionPart
 from .model_folder import ModelFolder, identify_llm, open_model
+
+#: How the name of a GGUF ends that is one of several parts of a model.
+PART = re.compile(r"-\d{5}-of-\d{5}\.gguf$")
 
 
 @dataclass(frozen=True)
@@ -36,6 +41,13 @@ class LlmSource:
     def short(self) -> str:
         """Its name without the folders it lies in."""
         return self.path.stem if self.is_gguf else str(self.name).rstrip("/").rpartition("/")[2]
+
+    @cached_property
+    def sha256(self) -> str | None:
+        """The hash of its weights, which is read once: several parts may be asked about it."""
+        if self.is_gguf:
+            return file_sha256(self.path)
+        return identify_llm(str(self.path)).sha256
 
 
 def find_llm(name: str | None) -> LlmSource:
@@ -67,10 +79,7 @@ def model_in(folder: Path) -> Path:
     if (folder / "config.json").is_file() and any(folder.glob("*.safetensors")):
         _check_whole(folder)
         return folder
-    # Of a model in parts, llama.cpp is given the first.
-    ggufs = [
-        p for p in sorted(folder.glob("*.gguf")) if "-of-" not in p.stem or "-00001-" in p.stem
-    ]
+    ggufs = [path for path in sorted(folder.glob("*.gguf")) if is_first(path)]
     if len(ggufs) == 1:
         return ggufs[0]
     if ggufs:
@@ -79,6 +88,11 @@ def model_in(folder: Path) -> Path:
     raise UsageError(
         f"{folder} holds no language model: neither config.json with .safetensors, nor a GGUF file."
     )
+
+
+def is_first(path: Path) -> bool:
+    """Whether a GGUF is whole, or the first of its parts: that is the one to be loaded."""
+    return not PART.search(path.name) or "-00001-of-" in path.name
 
 
 def _check_whole(folder: Path) -> None:
@@ -110,18 +124,22 @@ def trained_with(model: ModelFolder, part: FusionPart | AdapterPart | None = Non
 def belongs(model: ModelFolder, source: LlmSource, part: FusionPart | AdapterPart) -> bool:
     """Whether a part of a folder was trained with a language model.
 
-    A GGUF file is known by its hash, a folder or hub id by its name or, failing that, its weights.
+    It is known by its weights; where none were recorded, a folder or hub id is by its name.
     """
-    if source.is_gguf:
-        return model.belongs_to(None if source.name is None else file_sha256(source.path), part)
     llm = model.manifest.llm_of(part)
-    if llm is None or llm.package is not None:
+    if llm is None:
         return False
+    if source.name is None:
+        return llm.package is not None
+    if source.is_gguf:
+        return llm.sha256 == source.sha256
+    if llm.package is not None:
+        return False
+    if llm.sha256 is not None:
+        return llm.sha256 == source.sha256
     known = {llm.name, trained_with(model, part)}
-    if source.name in known:
-        return True
     folders = {Path(name).expanduser().resolve() for name in known if name}
-    return source.path.resolve() in folders or llm.same_as(identify_llm(str(source.path)))
+    return source.name in known or source.path.resolve() in folders
 
 
 def fusion_fits(source: LlmSource, by_hash: bool = True) -> bool:

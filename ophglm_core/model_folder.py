@@ -64,19 +64,6 @@ class ModelFolder:
         """The image encoder for the torch runtime."""
         return self.path / ENCODER_WEIGHTS
 
-    def belongs_to(
-        self, llm_sha256: str | None, part: FusionPart | AdapterPart | None = None
-    ) -> bool:
-        """Whether a part of the folder was trained with a language model.
-
-        llm_sha256: of its GGUF file; None is the embedded one. part: None is any that names no
-        language model of its own.
-        """
-        llm = self.manifest.llm if part is None else self.manifest.llm_of(part)
-        if llm is None:
-            return False
-        return llm.package is not None if llm_sha256 is None else llm.sha256 == llm_sha256
-
     def trained_gguf(self, part: FusionPart | AdapterPart) -> Path:
         """Return the GGUF file that a part was trained with.
 

@@ -120,7 +120,8 @@ class TorchSession(Session):
         """The tokens that end an answer: the model's own, and what its template puts behind one."""
         llm = self._llm
         special = {llm.tokenizer.convert_tokens_to_ids(text): text for text in llm.special_tokens}
-        ends = {token for token, text in special.items() if text in _ENDS or text in llm.end_tokens}
+        ends = {token for token, text in special.items() if text in _ENDS}
+        ends |= set(llm.tokenizer.convert_tokens_to_ids(list(llm.end_tokens)))
         turn = [{"role": "user", "content": "?"}, {"role": "assistant", "content": "\u2713"}]
         behind = self.render(turn, False).rpartition("\u2713")[2].lstrip()
         ends |= set(self.tokenize(behind)[:1]) & set(special)

@@ -12,6 +12,7 @@ from ophglm_core.assets import embedded_gguf
 from ophglm_core.assistant import Assistant
 from ophglm_core.errors import UsageError
 from ophglm_core.export.folder import export_model
+from ophglm_core.llm_source import belongs, find_llm
 from ophglm_core.manifest import LanguageModelInfo, Manifest
 from ophglm_core.model_folder import ModelFolder, identify_llm, open_model, save_manifest
 
@@ -86,7 +87,7 @@ def test_the_bundled_parts_belong_to_the_embedded_file(bundled: ModelFolder) -> 
     for part in (manifest.fusion, manifest.adapter):
         assert part is not None
         assert bundled.trained_gguf(part) == embedded_gguf()
-        assert bundled.belongs_to(None, part)
+        assert belongs(bundled, find_llm(None), part)
 
 
 def test_a_folder_is_known_by_its_weights_and_not_by_its_name(tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ from ophglm_core.assets import embedded_gguf
 from ophglm_core.errors import UsageError
 from ophglm_core.llm_source import LlmSource, belongs, find_llm, fusion_fits, trained_with
 from ophglm_core.manifest import LanguageModelInfo
-from ophglm_core.model_folder import ModelFolder, open_model
+from ophglm_core.model_folder import ModelFolder, identify_llm, open_model
 from ophglm_core.runtimes import open_runtime, runtime_of
 
 
@@ -82,3 +82,20 @@ def test_auto_is_llama_cpp_without_a_card(tiny_gguf: Path) -> None:
     with pytest.raises(UsageError, match="built for the processor alone"):
         open_runtime(find_llm(str(tiny_gguf)), gpu_layers=2).session(64)
     open_runtime(find_llm(str(tiny_gguf)), gpu_layers=0).session(64).close()
+
+
+def test_other_weights_in_the_same_place_do_not_belong(tiny_model: Path, tmp_path: Path) -> None:
+    model, folder = open_model(tiny_model), tmp_path / "llm"
+    folder.mkdir()
+    (folder / "config.json").write_text("{}")
+    (folder / "model.safetensors").write_bytes(b"1")
+    fusion = model.manifest.fusion
+    assert fusion is not None
+    named = {"llm": str(folder)}
+    part = replace(fusion, llm=identify_llm(str(folder)), training=named)
+    assert belongs(model, LlmSource(str(folder), folder), part)
+    moved = folder.rename(tmp_path / "elsewhere")
+    assert belongs(model, LlmSource("elsewhere", moved), part)
+    (moved / "model.safetensors").write_bytes(b"2")
+    folder = moved.rename(folder)
+    assert not belongs(model, LlmSource(str(folder), folder), part)

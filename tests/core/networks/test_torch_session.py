@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator
+from copy import copy
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from transformers import GenerationConfig
 
 from ophglm_core.assets import embedded_gguf
 from ophglm_core.errors import UsageError
@@ -67,6 +69,17 @@ def test_both_runtimes_say_the_same(soft: bool, session: TorchSession, local: Ll
     assert session.tokens[-12:] == local.tokens[-12:]
     # llama.cpp keeps keys and values in fp16, hence no equality.
     assert np.corrcoef(session.next_logits(), local.next_logits())[0, 1] > 0.9999
+
+
+def test_an_answer_ends_where_the_generation_config_alone_says_so(session: TorchSession) -> None:
+    prompt = turn("Is it normal?", session)
+    assert say(session, prompt)
+    first = session.tokens[len(session.tokenize(prompt))]
+    llm = copy(session._llm)
+    llm.model = copy(llm.model)
+    llm.model.generation_config = GenerationConfig(eos_token_id=[first])
+    vars(llm).pop("end_tokens", None)
+    assert say(TorchSession(llm, 256), prompt) == ""
 
 
 def test_soft_tokens_are_read(session: TorchSession) -> None:
