@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import closing
 from typing import Annotated
 
 import typer
@@ -38,7 +39,7 @@ def serve(
     assistant = ophglm.load(
         model, remark=lambda sentence: stderr.print(sentence, style="dim", markup=False)
     )
-    with PageServer(assistant, port, lang) as server:
+    with closing(PageServer(assistant, port, lang)) as server:
         stdout.print(server.address, soft_wrap=True, markup=False)
         language = locale_language() if lang == "auto" else lang
         stderr.print(notice(language), style="dim", markup=False)

@@ -18,7 +18,7 @@ from typing import IO, Any
 
 from .errors import InputError, UsageError
 from .files import file_sha256
-from .llm_source import model_in
+from .llm_source import PART, is_first, model_in
 from .recommended import recommended
 
 _NAME = re.compile(r"([\w.-]+/[\w.-]+)(?:/(.+\.gguf))?")
@@ -26,7 +26,6 @@ _NAME = re.compile(r"([\w.-]+/[\w.-]+)(?:/(.+\.gguf))?")
 _NEEDED = ("*.safetensors", "*.json", "*.model", "*.jinja", "*.txt", "*.tiktoken", "README.md")
 #: Parts of repositories that hold the weights once more in another form.
 _OTHER_FORMS = ("original/*", "onnx/*", "openvino/*", "consolidated*")
-_PART = re.compile(r"-\d{5}-of-\d{5}\.gguf$")
 
 
 @dataclass(frozen=True)
@@ -64,11 +63,11 @@ def pulled(name: str) -> Path:
 def cached() -> list[Cached]:
     """Return the language models in the hub's cache, by name. Raises UsageError."""
     models = []
-    for repository in _repositories():
-        folder = _snapshot(repository.repo_id)
+    for repository in _models(_scan()):
+        folder = _newest(repository)
         if folder is None:
             continue
-        name, ggufs = repository.repo_id, [p for p in folder.rglob("*.gguf") if _is_first(p)]
+        name, ggufs = repository.repo_id, [p for p in folder.rglob("*.gguf") if is_first(p)]
         for path in ggufs:
             inside = path.relative_to(folder).as_posix()
             full = name if len(ggufs) == 1 else f"{name}/{inside}"
@@ -125,11 +124,10 @@ def removable(name: str) -> int:
 
 def _removal(name: str) -> Any:
     repository, _ = _parse(name)
-    for held in _repositories():
+    scan = _scan()
+    for held in _models(scan):
         if held.repo_id == repository:
-            commits = [revision.commit_hash for revision in held.revisions]
-            scan = _hub().scan_cache_dir(_hub().constants.HF_HUB_CACHE)
-            return scan.delete_revisions(*commits)
+            return scan.delete_revisions(*(revision.commit_hash for revision in held.revisions))
     raise UsageError(f"{name} is not in the hub's cache; ophglm models list shows what is.")
 
 
@@ -158,39 +156,43 @@ def _hub() -> Any:
     return huggingface_hub
 
 
-def _repositories() -> list[Any]:
-    """Return the model repositories in the cache, as huggingface_hub describes them."""
+def _scan() -> Any:
+    """Return what the cache holds, as huggingface_hub describes it; None where there is none."""
     hub = _hub()
     try:
-        scan = hub.scan_cache_dir(hub.constants.HF_HUB_CACHE)
-        return [held for held in scan.repos if held.repo_type == "model"]
+        return hub.scan_cache_dir(hub.constants.HF_HUB_CACHE)
     except hub.errors.CacheNotFound:
-        return []
+        return None
+
+
+def _models(scan: Any) -> list[Any]:
+    """Return the model repositories of what `_scan` gave."""
+    return [held for held in scan.repos if held.repo_type == "model"] if scan is not None else []
 
 
 def _snapshot(repository: str) -> Path | None:
-    """Return the folder of the newest revision in the cache, or None."""
-    for held in _repositories():
+    """Return the folder of a repository's newest revision in the cache, or None."""
+    for held in _models(_scan()):
         if held.repo_id == repository:
-            revisions = sorted(held.revisions, key=lambda r: ("main" in r.refs, r.last_modified))
-            return Path(revisions[-1].snapshot_path) if revisions else None
+            return _newest(held)
     return None
+
+
+def _newest(held: Any) -> Path | None:
+    """Return the folder of the newest revision of a repository in the cache, or None."""
+    revisions = sorted(held.revisions, key=lambda r: ("main" in r.refs, r.last_modified))
+    return Path(revisions[-1].snapshot_path) if revisions else None
 
 
 def _matches(path: Path, folder: Path, pattern: str) -> bool:
     inside = path.relative_to(folder).as_posix()
-    return _is_first(path) and fnmatch.fnmatch(inside.lower(), pattern.lower())
-
-
-def _is_first(path: Path) -> bool:
-    """Whether a GGUF is whole, or the first of its parts: that is the one to be loaded."""
-    return not _PART.search(path.name) or "-00001-of-" in path.name
+    return is_first(path) and fnmatch.fnmatch(inside.lower(), pattern.lower())
 
 
 def _parts_of(path: Path) -> list[Path]:
-    if not _PART.search(path.name):
+    if not PART.search(path.name):
         return [path]
-    return sorted(path.parent.glob(_PART.sub("-*-of-*.gguf", path.name)))
+    return sorted(path.parent.glob(PART.sub("-*-of-*.gguf", path.name)))
 
 
 def _pull(repository: str, pattern: str | None, progress: Callable[[int, int], None]) -> Path:
@@ -228,7 +230,7 @@ def _pull(repository: str, pattern: str | None, progress: Callable[[int, int], N
     if pattern is None:
         return model_in(folder)
     ggufs = [s.rfilename for s in chosen if s.rfilename.lower().endswith(".gguf")]
-    return folder / next(name for name in ggufs if _is_first(Path(name)))
+    return folder / next(name for name in ggufs if is_first(Path(name)))
 
 
 def _added_to(done: int, total: int, progress: Callable[[int, int], None]) -> Callable[[int], None]:
@@ -238,7 +240,7 @@ def _added_to(done: int, total: int, progress: Callable[[int, int], None]) -> Ca
 def _choose(repository: str, files: dict[str, Any], pattern: str | None) -> list[Any]:
     """Return the files of a repository that are wanted, the weights last."""
     ggufs = [name for name in files if name.lower().endswith(".gguf")]
-    whole = [name for name in ggufs if _is_first(Path(name))]
+    whole = [name for name in ggufs if is_first(Path(name))]
     if pattern is None:
         names = [n for n in files if any(fnmatch.fnmatch(n, p) for p in _NEEDED)]
         names = [n for n in names if not any(fnmatch.fnmatch(n, p) for p in _OTHER_FORMS)]
@@ -255,8 +257,8 @@ def _choose(repository: str, files: dict[str, Any], pattern: str | None) -> list
         listed = ", ".join(f"{n} ({(files[n].size or 0) / 1e9:.1f} GB)" for n in wanted or whole)
         several = "holds several" if wanted or not pattern else f"has no {pattern}; it holds"
         raise UsageError(f"{repository} {several}, name one with --file: {listed}.")
-    stem = _PART.sub("", wanted[0])
-    parts = [n for n in ggufs if n == wanted[0] or (_PART.search(n) and _PART.sub("", n) == stem)]
+    stem = PART.sub("", wanted[0])
+    parts = [n for n in ggufs if n == wanted[0] or (PART.search(n) and PART.sub("", n) == stem)]
     card = [files["README.md"]] if "README.md" in files else []
     return card + [files[name] for name in sorted(parts)]
 

@@ -69,7 +69,7 @@ def _of_gguf(path: Path) -> LlmInfo:
 def _of_folder(folder: Path) -> LlmInfo:
     config = _json(folder / "config.json")
     text = config.get("text_config", config)
-    card = _card(folder / "README.md")
+    card = read_card(folder)
     heads = int(text.get("num_attention_heads") or 1)
     width = int(text.get("head_dim") or int(text.get("hidden_size") or 0) // heads)
     keys = int(text.get("num_key_value_heads") or heads)
@@ -117,8 +117,9 @@ def _count(path: Path) -> int:
         raise UsageError(f"{path} is not a safetensors file, or one that was cut off.") from None
 
 
-def _card(path: Path) -> dict[str, Any]:
-    """Return what heads a model card of the hub; nothing where there is none."""
+def read_card(folder: Path) -> dict[str, Any]:
+    """Return what heads a folder's model card of the hub; nothing where there is none."""
+    path = folder / "README.md"
     if not path.is_file():
         return {}
     from huggingface_hub import metadata_load

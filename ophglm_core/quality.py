@@ -120,7 +120,10 @@ def _sharpness(crop: np.ndarray, side: float) -> float:
     )
     # The edge of the disc is sharp in any photograph.
     disc = Image.fromarray(np.where(crop.max(axis=2) > SURROUND, 255, 0).astype(np.uint8))
-    inside = np.asarray(disc.filter(ImageFilter.MinFilter(2 * (size // 50) + 1))) > 0
+    # MinFilter says the same and takes 40 times as long.
+    for radius in ((size // 50, 0), (0, size // 50)):
+        disc = disc.filter(ImageFilter.BoxBlur(radius)).point(lambda value: 255 * (value == 255))
+    inside = np.asarray(disc) > 0
     if not inside.any():
         return float("inf")
     structure = float((fine - coarse)[inside].std())

@@ -6,8 +6,6 @@ import secrets
 import signal
 import socket
 from contextlib import suppress
-from types import TracebackType
-from typing import Self
 
 import uvicorn
 
@@ -59,13 +57,6 @@ class PageServer:
         with suppress(KeyboardInterrupt):  # it is how one ends it
             self._server.run(sockets=[self._socket])
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def close(self) -> None:
+        """Free the port."""
         self._socket.close()

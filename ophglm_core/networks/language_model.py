@@ -16,8 +16,10 @@ from torch import Tensor, nn
 from ..assets import embedded_gguf, reads_gguf, resolve_llm
 from ..chat_template import neutralize, render
 from ..errors import UsageError
+from ..llm_info import read_card
 from ..manifest import LanguageModelInfo
 from ..model_folder import identify_llm
+from ..runtime.gguf_header import read_header
 from ..runtime.profile import ModelProfile
 
 
@@ -198,19 +200,9 @@ class TorchLanguageModel:
 def _licence(name: str | None) -> str | None:
     """Return the licence that a model's own file or card names, or None."""
     if reads_gguf(name):
-        import gguf
-
-        field = gguf.GGUFReader(resolve_llm(name)).fields.get("general.license")
-        return None if field is None else str(field.contents())
-    card = Path(str(name)).expanduser() / "README.md"
-    if not card.is_file():
-        return None
-    from huggingface_hub import ModelCard
-
-    try:
-        held = ModelCard.load(card).data.get("license")
-    except (ValueError, OSError):  # its head is no YAML
-        return None
+        held = read_header(resolve_llm(name)).metadata.get("general.license")
+    else:
+        held = read_card(Path(str(name)).expanduser()).get("license")
     return None if held is None else str(held)
 
 
