@@ -21,8 +21,9 @@ def classify(
     paths: Annotated[
         list[Path],
         typer.Argument(
-            help="Photographs, and folders that are searched recursively; - reads a list of paths "
-            "from standard input."
+            help="Photographs; folders, searched recursively; zip files; lists of photographs (a "
+            "text with one a line, or a .csv, .tsv, .xlsx or .parquet with a column image); - "
+            "reads a list from standard input."
         ),
     ],
     model: Annotated[
@@ -46,6 +47,13 @@ def classify(
         Path | None,
         typer.Option(help="Write an overlay for each disease found into this folder."),
     ] = None,
+    shard: Annotated[
+        str | None,
+        typer.Option(
+            metavar="N/COUNT",
+            help="Classify one part only, such as 3/16, for the third of 16 machines or jobs.",
+        ),
+    ] = None,
     quiet: Annotated[
         bool, typer.Option("--quiet", help="Say nothing of progress, and no summary.")
     ] = False,
@@ -57,21 +65,23 @@ def classify(
     import ophglm_core as ophglm
     from ophglm_core.file_names import printable
     from ophglm_core.findings import NOTICE
-    from ophglm_core.inputs import collect
+    from ophglm_core.inputs import Shard, collect
 
     from .classify_output import Sink, StreamSink, TableSink, open_stream
     from .classify_summary import Summary
     from .heatmap_files import HeatmapFolder
     from .part_file import PartFile
+    from .run_record import write_record
     from .terminal import counter, stderr
 
     chosen = _format(format, out)
+    wanted = Shard.parse(shard) if shard is not None else None
     stream = open_stream(out) if out is not None else None
     _check_out(out, chosen, overwrite, is_file=out is not None and stream is None)
     named = [path for item in paths for path in (_listed() if str(item) == "-" else [item])]
     assistant = ophglm.load(model)
     labels = assistant.labels
-    inputs = collect(named)
+    inputs = collect(named, wanted)
     images = [image for image in inputs.pictures if isinstance(image, Path)]
     sink: Sink
     part: PartFile | None = None
@@ -108,6 +118,7 @@ def classify(
             assistant.classifier.classify(rest, maps is not None, fine=maps is not None),
             strict=True,
         ):
+            findings = inputs.completed(findings)
             if maps is not None:  # before the row, so that a row means that all is there
                 maps.write(findings)
             if part is None or not part.holds(image):
@@ -116,6 +127,8 @@ def classify(
             if findings.status == "error":
                 failed.append(findings)
             tick(1)
+    if part is not None:
+        write_record(target, assistant.classifier, inputs, summary, wanted)
     if not isinstance(sink, TableSink):  # which has shown them already
         for findings in failed:
             message = printable(findings.message or "")

@@ -31,6 +31,10 @@ class Summary:
             self._found.update(row["positive"] or ["no label"])
             self._found["referable"] += row["referable"] is True
 
+    def counts(self) -> dict[str, dict[str, int]]:
+        """Return how many rows there are by status, and by what was found in those that are ok."""
+        return {"status": dict(self._status), "found": dict(self._found)}
+
     def lines(self, passed_over: PassedOver, changed: int = 0, left_out: int = 0) -> list[str]:
         """Return the summary. changed, left_out: how many rows of an earlier run were of pictures
         that have changed since, and of pictures that this run was not given."""

@@ -11,6 +11,7 @@ from typing import Any, BinaryIO
 
 from filelock import FileLock, Timeout
 
+from ophglm_core.archives import archive_of, member_state
 from ophglm_core.conditions import LabelSet
 from ophglm_core.errors import InputError, UsageError
 from ophglm_core.file_names import printable
@@ -28,7 +29,7 @@ class PartFile(Sink):
     """A file that is there, under its name, only when it is complete.
 
     Until then the rows stand in `FILE.part`, one JSON line each, behind a line that names the
-    model. A row belongs to its picture's path, size and time of change: a run that finds the rows
+    model. A row belongs to its picture's path, size and times of change: a run that finds the rows
     of pictures that it was given goes on from these. Pictures that could not be read are tried
     again. A lock, `FILE.part.lock`, keeps a second run out.
     """
@@ -219,9 +220,13 @@ def _reopened(stream: BinaryIO, path: Path) -> BinaryIO:
 
 
 def _state(picture: Path) -> list[int] | None:
-    """Return a picture's size in bytes and time of change, by which it is known to be the same."""
+    """Return by what a picture is known to be the same: its size in bytes, the time that it says it
+    was changed, and the time when its content or its name was, which no program can set; in an
+    archive its size and checksum."""
     try:
+        if archive_of(picture) is not None:
+            return member_state(picture)
         found = os.stat(picture)
-    except (OSError, ValueError):
+    except (OSError, ValueError, InputError):
         return None
-    return [found.st_size, found.st_mtime_ns]
+    return [found.st_size, found.st_mtime_ns, found.st_ctime_ns]

@@ -112,7 +112,8 @@ class Assistant:
         """
         inputs = collect(_several(images))
         yield from inputs.unusable
-        yield from self.classifier.classify(inputs.pictures, keep_outputs, fine=keep_outputs)
+        found = self.classifier.classify(inputs.pictures, keep_outputs, fine=keep_outputs)
+        yield from map(inputs.completed, found)
 
     def chat(self, *images: Picture | str) -> Chat:
         """Return a conversation about one photograph, or two: one of each eye.

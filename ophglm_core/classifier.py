@@ -156,6 +156,8 @@ class Classifier:
         self.model = model
         self._predictor = EncoderPredictor(model.encoder_onnx, model.manifest.encoder.input_size)
         calibrations = model.manifest.calibrations()
+        #: How many views of a picture are averaged.
+        self.views = len(_VIEWS)
         #: Per label, the probability from which it is positive.
         self.thresholds = {label: calibrations[label].threshold for label in model.labels}
         # Of each picture the same, and there are thousands.

@@ -11,6 +11,7 @@ import numpy as np
 from PIL import Image, TiffImagePlugin
 
 from .errors import InputError
+from .files import Source, readable
 
 #: Depths of sensors and files, in bits.
 _DEPTHS = (8, 10, 12, 14, 16)
@@ -42,12 +43,12 @@ def to_eight_bits(values: np.ndarray, depth: int | None = None) -> np.ndarray:
     return shifted.clip(0, 255).astype(np.uint8)
 
 
-def load_deep_colour(opened: Image.Image, path: Path) -> Image.Image | None:
+def load_deep_colour(opened: Image.Image, path: Path, source: Source) -> Image.Image | None:
     """Decode a 16-bit RGB or RGBA file to 8 bits by the bits in use; None if it is none.
 
-    opened: the file at `path`, not yet loaded. Pillow has no 16-bit colour and keeps the upper byte
-    of each value; where that shows that fewer bits are in use, the file is decoded a second time,
-    for the lower bytes. Raises InputError where Pillow cannot do that.
+    opened: the file `path`, read from `source`, not yet loaded. Pillow has no 16-bit colour and
+    keeps the upper byte of each value; where that shows that fewer bits are in use, the file is
+    decoded a second time, for the lower bytes. Raises InputError where Pillow cannot do that.
     """
     order = _byte_order(opened)
     if order is None:
@@ -58,7 +59,7 @@ def load_deep_colour(opened: Image.Image, path: Path) -> Image.Image | None:
     depth = depth_in_use(int(upper[..., :3].max(initial=0)) << 8 | 255)
     if depth == 16:
         return opened
-    with Image.open(path, formats=("PNG", "TIFF")) as again:
+    with Image.open(readable(source), formats=("PNG", "TIFF")) as again:
         if _codec(again) == "libtiff" and _planar(again):
             raise InputError(
                 f"{path} holds fewer than 16 bits in compressed planes of 16, which cannot be "

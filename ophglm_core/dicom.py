@@ -23,6 +23,7 @@ from PIL import Image
 from .depth import to_eight_bits
 from .errors import InputError
 from .file_names import printable
+from .files import Source, readable
 
 if TYPE_CHECKING:
     from pydicom import Dataset
@@ -43,8 +44,9 @@ _CLASSES = (
 _PLUGINS = ("pillow", "pylibjpeg", "pyjpegls")
 #: gdcm alone reads lossless JPEG, but aborts on some damaged files, and Python with it.
 _GDCM = """
-import sys, numpy, pydicom.pixels
-frame = pydicom.pixels.pixel_array(sys.argv[1], index=0, decoding_plugin="gdcm")
+import io, sys, numpy, pydicom.pixels
+source = sys.argv[1] if sys.argv[1:] else io.BytesIO(sys.stdin.buffer.read())
+frame = pydicom.pixels.pixel_array(source, index=0, decoding_plugin="gdcm")
 numpy.save(sys.stdout.buffer, frame)
 """
 _GDCM_SECONDS = 120
@@ -67,8 +69,12 @@ class Tags:
 class DicomPicture:
     """An opened DICOM file: its size and tags are known, its pixels not yet decoded."""
 
-    def __init__(self, path: Path):
-        """Read the tags. Raises InputError if the file is no photograph or pydicom is missing."""
+    def __init__(self, path: Path, source: Source):
+        """Read the tags.
+
+        path: what the file is called. source: what it is read from. Raises InputError if the file
+        is no photograph or pydicom is missing.
+        """
         if util.find_spec("pydicom") is None:
             raise InputError(
                 f"{path} is a DICOM file, which needs pydicom; run pip install 'ophglm[dicom]'."
@@ -76,10 +82,13 @@ class DicomPicture:
         import pydicom
 
         logging.getLogger("pydicom").setLevel(logging.CRITICAL)  # a row says what is wrong
-        self._path = path
+        self._path, self._source = path, source
         # A named .dcm file may lack the preamble; older devices wrote such.
         self._tags: Dataset = pydicom.dcmread(
-            path, stop_before_pixels=True, defer_size=1 << 16, force=True
+            readable(source),
+            stop_before_pixels=True,
+            defer_size=1 << 16 if isinstance(source, Path) else None,
+            force=True,
         )
         kind = str(self._tags.get("SOPClassUID") or "")
         if kind and kind not in _CLASSES:
@@ -152,20 +161,22 @@ class DicomPicture:
         problem: Exception | None = None
         for plugin in plugins:
             try:
-                return pixel_array(self._path, index=0, decoding_plugin=plugin)
+                return pixel_array(readable(self._source), index=0, decoding_plugin=plugin)
             except Exception as error:  # each decoder has its own
                 problem = problem or error
         try:  # the frame alone is not found in files whose tags are not coded as they say
-            whole = pydicom.dcmread(self._path, force=True)
+            whole = pydicom.dcmread(readable(self._source), force=True)
             return pixel_array(whole, index=0, decoding_plugin=plugins[0])
         except Exception:
             raise self._cannot_decode(str(problem)) from None
 
     def _decoded_apart(self) -> np.ndarray:
         """Return the first frame by gdcm in a process of its own, which may end as it likes."""
+        packed = isinstance(self._source, bytes)
         try:
             done = subprocess.run(
-                [sys.executable, "-c", _GDCM, os.path.abspath(self._path)],
+                [sys.executable, "-c", _GDCM, *([] if packed else [os.path.abspath(self._path)])],
+                input=self._source if isinstance(self._source, bytes) else b"",
                 capture_output=True,
                 check=True,
                 timeout=_GDCM_SECONDS,

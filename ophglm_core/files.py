@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import os
 import shutil
 import tempfile
@@ -11,6 +12,9 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from .errors import InputError
+
+#: What a file's content is read from: the file, or the content itself.
+Source = Path | bytes
 
 
 def read_text(path: Path) -> str:
@@ -24,6 +28,11 @@ def read_text(path: Path) -> str:
         raise InputError(f"{path} cannot be read ({error.strerror}).") from None
     except UnicodeDecodeError:
         raise InputError(f"{path} is not a text file in UTF-8.") from None
+
+
+def readable(source: Source) -> Path | io.BytesIO:
+    """Return what readers take that want a path or a stream."""
+    return io.BytesIO(source) if isinstance(source, bytes) else source
 
 
 @contextmanager

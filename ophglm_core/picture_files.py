@@ -15,11 +15,13 @@ import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from . import dicom
+from .archives import archive_of, member_size, read_member
 from .byte_budget import ByteBudget
 from .depth import load_deep_colour, to_eight_bits
 from .dicom import DicomPicture, Tags
 from .errors import InputError
 from .file_names import printable
+from .files import Source, readable
 
 EXTENSIONS = (
     frozenset({".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".tif", ".tiff", ".bmp", ".webp"})
@@ -30,12 +32,15 @@ EXTENSIONS = (
 _FORMATS = ("JPEG", "PNG", "TIFF", "BMP", "DIB", "WEBP", "AVIF", "JPEG2000", "GIF", "PPM")
 #: How pictures begin that carry no suffix: JPEG, PNG, TIFF, JPEG 2000; DICOM has its mark at 128.
 _STARTS = (b"\xff\xd8\xff", b"\x89PNG\r\n", b"II*\0", b"MM\0*", b"\0\0\0\x0cjP  ")
+_HEAD = 132
 _STARTS_AT = {4: (b"ftypavif",), 8: (b"WEBP",), 128: (b"DICM",)}
 
 #: The largest mosaics of wide-field cameras stay below; decoded it is 400 MB.
 MOST_PIXELS = 100_000_000
 #: Of decoded pictures that are held at the same time, however many cores decode.
 _DECODED = ByteBudget(512 << 20)
+#: Of files out of archives, which are read whole.
+_UNPACKED = ByteBudget(256 << 20)
 # Pillow itself refuses from twice this on, also where it decodes what a file has embedded.
 Image.MAX_IMAGE_PIXELS = MOST_PIXELS
 # In its blocks of 16 MB the C library keeps what is freed, for each thread that ever decoded;
@@ -63,11 +68,13 @@ def looks_like_picture(path: Path) -> bool:
     if path.name.upper() == "DICOMDIR" or not (suffix == "" or suffix[1:].isdigit()):
         return False
     try:
-        if not stat.S_ISREG(path.stat().st_mode):
+        if archive_of(path) is not None:
+            head = read_member(path, at_most=_HEAD)
+        elif not stat.S_ISREG(path.stat().st_mode):
             return False
-        with path.open("rb") as stream:
-            head = stream.read(132)
-    except OSError:
+        else:
+            head = _head(path)
+    except Exception:  # zipfile's readers raise what they happen to meet
         return True
     marks = [(at, mark) for at, found in _STARTS_AT.items() for mark in found]
     return head.startswith(_STARTS) or any(head.startswith(mark, at) for at, mark in marks)
@@ -84,8 +91,7 @@ def open_file(path: Path, min_side: int | None = None) -> Iterator[Photograph]:
     Raises InputError, with one sentence, for a file that is missing, no picture, broken, no regular
     file, or larger than MOST_PIXELS; the last before it is decoded.
     """
-    _check_regular(path)
-    with _opened(path) as opened:
+    with _source(path) as source, _opened(path, source) as opened:
         width, height = opened.size
         _check_size(path, width, height)
         if isinstance(opened, DicomPicture):
@@ -101,13 +107,33 @@ def open_file(path: Path, min_side: int | None = None) -> Iterator[Photograph]:
                 held += 8 * width * height
         with _DECODED.hold(held):
             with _complaints(path):
-                photograph = _decode(path, opened, reduction)
+                photograph = _decode(path, source, opened, reduction)
             try:
                 yield photograph
             finally:  # its memory goes back before another thread may take as much
                 photograph.image.close()
                 if isinstance(opened, Image.Image):
                     opened.close()
+
+
+@contextmanager
+def _source(path: Path) -> Iterator[Source]:
+    """Give what is to be read: the file, or the bytes of one in an archive."""
+    if archive_of(path) is None:
+        _check_regular(path)
+        yield path
+        return
+    with _UNPACKED.hold(member_size(path)):
+        with _complaints(path):
+            unpacked = read_member(path)
+        yield unpacked
+
+
+def _head(source: Source) -> bytes:
+    if isinstance(source, bytes):
+        return source[:_HEAD]
+    with source.open("rb") as stream:
+        return stream.read(_HEAD)
 
 
 def _check_regular(path: Path) -> None:
@@ -128,15 +154,14 @@ def _check_size(path: Path, width: int, height: int) -> None:
 
 
 @contextmanager
-def _opened(path: Path) -> Iterator[Image.Image | DicomPicture]:
+def _opened(path: Path, source: Source) -> Iterator[Image.Image | DicomPicture]:
     with _complaints(path):
-        with path.open("rb") as stream:
-            head = stream.read(132)
+        head = _head(source)
         named = path.suffix.lower() in dicom.SUFFIXES
         if head[128:] == b"DICM" or (named and not head.startswith(_STARTS)):
-            opened: Image.Image | DicomPicture = DicomPicture(path)
+            opened: Image.Image | DicomPicture = DicomPicture(path, source)
         else:
-            opened = _open_with_pillow(path, head)
+            opened = _open_with_pillow(source, head)
     if isinstance(opened, DicomPicture):
         yield opened
     else:
@@ -144,17 +169,20 @@ def _opened(path: Path) -> Iterator[Image.Image | DicomPicture]:
             yield opened
 
 
-def _open_with_pillow(path: Path, head: bytes) -> Image.Image:
+def _open_with_pillow(source: Source, head: bytes) -> Image.Image:
     # Some cameras' servers send a JPEG with the blank line of its mail or web header before it.
     if head[:1] in b"\r\n" and head.lstrip(b"\r\n").startswith(b"\xff\xd8\xff"):
-        return Image.open(io.BytesIO(path.read_bytes().lstrip(b"\r\n")), formats=_FORMATS)
-    return Image.open(path, formats=_FORMATS)
+        whole = source if isinstance(source, bytes) else source.read_bytes()
+        return Image.open(io.BytesIO(whole.lstrip(b"\r\n")), formats=_FORMATS)
+    return Image.open(readable(source), formats=_FORMATS)
 
 
-def _decode(path: Path, opened: Image.Image | DicomPicture, reduction: float) -> Photograph:
+def _decode(
+    path: Path, source: Source, opened: Image.Image | DicomPicture, reduction: float
+) -> Photograph:
     if isinstance(opened, DicomPicture):
         return Photograph(opened.decode(), opened.tags())
-    image = load_deep_colour(opened, path) or opened
+    image = load_deep_colour(opened, path, source) or opened
     image.load()
     ImageOps.exif_transpose(image, in_place=True)
     if image.mode.startswith("I") or image.mode == "F":

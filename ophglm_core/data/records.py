@@ -35,12 +35,10 @@ from .public_sets import (
     public_set,
 )
 from .report import NOT_USED, ReadReport
-from .tables import TEXT_TABLES, Table, read_table
+from .tables import PICTURE_COLUMNS, TEXT_TABLES, Table, read_table
 
 #: Columns of labels.csv that are no labels.
 _NOT_LABELS = frozenset({"patient", "eye", "age", "sex", "quality", "keywords", "source"})
-#: Columns of the photograph's name, of which the first that a table has counts.
-_IMAGES = ("image", "image_path", "image_name", "image_id", "filename", "file_name", "file", "path")
 #: Columns of ICDR grades (0 to 4), and those of the risk of macular oedema with the value from
 #: which hard exudates lie near the centre.
 _GRADES = ("dr_grade",)
@@ -238,7 +236,7 @@ def _public_set_of(table: Table) -> PublicSet | None:
 
 
 def _names_pictures(table: Table) -> bool:
-    return len(table.columns) > 1 and any(normalized(c) in _IMAGES for c in table.columns)
+    return len(table.columns) > 1 and any(normalized(c) in PICTURE_COLUMNS for c in table.columns)
 
 
 def _part_of(name: str) -> str | None:
@@ -357,7 +355,7 @@ def _read_table(table: Table, pictures: _Pictures, report: ReadReport) -> list[R
     if known := _public_set_of(table):
         return _read_public(table, known, pictures, report)
     names = {normalized(column): column for column in table.columns}
-    image = next((names[name] for name in _IMAGES if name in names), None)
+    image = next((names[name] for name in PICTURE_COLUMNS if name in names), None)
     if image is None:
         raise InputError(
             f"{table.path} has no column 'image' (columns: {', '.join(table.columns) or 'none'})."
@@ -574,7 +572,7 @@ def _label_columns(table: Table) -> dict[str, str]:
     keys = {}
     for column in table.columns:
         plain = normalized(column)
-        if plain in _NOT_LABELS or plain in (*_IMAGES, *_GRADES, *_OEDEMA, *_PATIENTS):
+        if plain in _NOT_LABELS or plain in (*PICTURE_COLUMNS, *_GRADES, *_OEDEMA, *_PATIENTS):
             continue
         values = [row[column] for _, row in table.rows if row[column]]
         others = [value for value in values if value not in _VALUES]
@@ -592,7 +590,7 @@ def _is_number(text: str) -> bool:
 def _report_not_used(table: Table, used: Collection[str | None], report: ReadReport) -> None:
     for column in table.columns:
         plain = normalized(column)
-        if column not in used and plain not in (*_NOT_LABELS, *_IMAGES, *_PATIENTS):
+        if column not in used and plain not in (*_NOT_LABELS, *PICTURE_COLUMNS, *_PATIENTS):
             report.add(_where(table), NOT_USED, column)
 
 

@@ -15,6 +15,11 @@ from ..errors import InputError
 
 #: Endings of files that are read as tables of text.
 TEXT_TABLES = frozenset({".csv", ".tsv", ".txt"})
+#: Columns of a photograph's name, of which the first that a table has counts.
+PICTURE_COLUMNS = (
+    *("image", "image_path", "image_name", "image_id"),
+    *("filename", "file_name", "file", "path"),
+)
 #: The columns of a list without a header.
 LIST_COLUMNS = ("listed image", "listed grade")
 
@@ -37,12 +42,13 @@ class Table:
 
 
 def read_table(path: Path) -> Table:
-    """Read a table: .xlsx, or text in UTF-8, UTF-16 (with a byte order mark) or GB 18030 (of which
-    GBK is a part), its cells parted by commas, semicolons or tabs.
+    """Read a table: .xlsx, .parquet, or text in UTF-8, UTF-16 (with a byte order mark) or GB 18030
+    (of which GBK is a part), its cells parted by commas, semicolons or tabs.
 
     A text of lines `name.jpg 3` (DDR) gets LIST_COLUMNS. Raises InputError if it cannot be read.
     """
-    return _read_workbook(path) if path.suffix.lower() == ".xlsx" else _read_text_table(path)
+    readers = {".xlsx": _read_workbook, ".parquet": _read_parquet}
+    return readers.get(path.suffix.lower(), _read_text_table)(path)
 
 
 def _read_text_table(path: Path) -> Table:
@@ -103,6 +109,29 @@ def _read_workbook(path: Path) -> Table:
     if columns and not columns[0].strip():
         columns[0] = "ID"
     return _table(path, columns, enumerate(lines[head + 1 :], start=head + 2))
+
+
+def _read_parquet(path: Path) -> Table:
+    try:
+        from pyarrow import parquet
+    except ImportError:
+        raise InputError(
+            f"Reading {path.name} needs pyarrow; run pip install 'ophglm[parquet]'."
+        ) from None
+    try:
+        file = parquet.ParquetFile(path)
+        # Nested columns, such as a picture's own bytes, are no cells.
+        flat = [f.name for f in file.schema_arrow if not f.type.num_fields and f.name]
+        rows = file.read(columns=flat).to_pylist()
+    except Exception as error:
+        reason = str(error).splitlines()[0].rstrip(".") if str(error) else type(error).__name__
+        raise InputError(f"{path} cannot be read as Parquet ({reason}).") from None
+    lines = ([_cell(row[name]) for name in flat] for row in rows)
+    return _table(path, flat, enumerate(lines, start=1))
+
+
+def _cell(value: object) -> str:
+    return "" if value is None or isinstance(value, bytes) else str(value)
 
 
 def _table(path: Path, columns: list[str], lines: Iterator[tuple[int, list[str]]]) -> Table:

@@ -10,87 +10,16 @@ import os
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-from types import SimpleNamespace
 
-import numpy as np
 import pytest
 from click.testing import Result
-from typer.testing import CliRunner
 
-from ophglm_cli.main import app
 from ophglm_cli.terminal import MinuteLines
-from ophglm_core.conditions import DEFAULT_LABELS, default_labels
-from ophglm_core.errors import InputError
 from ophglm_core.file_names import from_printable
-from ophglm_core.findings import Findings
-from ophglm_core.images import load_disc
 
 from ..conftest import draw_fundus
-
-Run = Callable[..., Result]
-
-
-class MadeUp:
-    """Finds diabetic retinopathy in every picture that can be opened. seen: what it was given.
-    stop_after: so many pictures."""
-
-    def __init__(self) -> None:
-        self.seen: list[str] = []
-        self.stop_after = 10**9
-
-    def classify(
-        self, pictures: Iterable[Path], keep_outputs: bool = False, fine: bool = False
-    ) -> Iterator[Findings]:
-        for number, picture in enumerate(pictures):
-            if number == self.stop_after:
-                raise KeyboardInterrupt
-            self.seen.append(picture.name)
-            try:
-                side = load_disc(picture, 64).side
-            except InputError as error:
-                yield Findings(str(picture), "error", "m", message=str(error))
-                continue
-            probabilities = dict.fromkeys(DEFAULT_LABELS, 0.0) | {"dr": side / 10_000}
-            cams = np.ones((len(DEFAULT_LABELS), 4, 4), np.float32) if keep_outputs else None
-            yield Findings(
-                str(picture), "ok", "m", probabilities, ["dr"], 2, referable=True, cams=cams
-            )
-
-
-@pytest.fixture
-def made_up(monkeypatch: pytest.MonkeyPatch) -> MadeUp:
-    classifier = MadeUp()
-    assistant = SimpleNamespace(
-        classifier=classifier, labels=default_labels(), model=SimpleNamespace(identity="m")
-    )
-    monkeypatch.setattr("ophglm_core.load", lambda model: assistant)
-    return classifier
-
-
-@pytest.fixture
-def run(made_up: MadeUp, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
-    (tmp_path / "here").mkdir()
-    monkeypatch.chdir(tmp_path / "here")
-
-    def call(*arguments: str | Path | bytes, given: bytes = b"") -> Result:
-        words = [os.fsdecode(argument) for argument in arguments]
-        result = CliRunner().invoke(app, ["classify", *words], input=given)
-        assert result.exception is None or isinstance(result.exception, SystemExit), result
-        return result
-
-    return call
-
-
-@pytest.fixture
-def folder(tmp_path: Path) -> Path:
-    """Four drawn photographs."""
-    folder = tmp_path / "many"
-    folder.mkdir()
-    for number in range(4):
-        draw_fundus((150, 140), seed=number).save(folder / f"{number}.png")
-    return folder
+from .conftest import MadeUp, Run
 
 
 def rows_of(path: Path) -> list[dict[str, str]]:
@@ -121,7 +50,8 @@ def test_a_stopped_run_goes_on_and_ends_as_one_left_alone(
     assert made_up.seen == ["0a.png", "2.png", "3.png"]  # and the broken one is tried again
     assert "2 of these from an earlier run" in result.stderr
     assert Path("a.csv").read_bytes() == Path("whole.csv").read_bytes()
-    assert sorted(os.listdir()) == ["a.csv", "whole.csv"]
+    names = ["a.csv", "a.csv.run.json", "whole.csv", "whole.csv.run.json"]
+    assert sorted(os.listdir()) == names
 
 
 def test_rows_of_another_folder_or_model_are_not_taken_up(

@@ -277,7 +277,7 @@ def test_a_decoder_that_aborts_takes_nothing_with_it(
     path = saved(dataset(picture), tmp_path / "a.dcm")
     monkeypatch.setattr(dicom, "_GDCM", "import os; os.abort()")
     with pytest.raises(InputError, match="cannot be decoded"):
-        dicom.DicomPicture(path)._decoded_apart()
+        dicom.DicomPicture(path, path)._decoded_apart()
 
 
 def test_without_pydicom_it_is_said(
