@@ -25,8 +25,10 @@ from ..prompts import (
 )
 from ..runtime.profile import EMBEDDED, ModelProfile
 from ..safety.guard import Guard
+from ..safety.red_flags import assess
 from .answer import Answer, AnswerPart, compose, describe_all, found_in
 from .exchange import Exchange
+from .length import beginning, only_read_to
 from .own_words import LIST_MARK, checked_sentences
 from .question import Question, parse_question
 from .tasks import do_task, task_in
@@ -167,8 +169,9 @@ class Chat:
     def ask(self, text: str) -> Generator[AnswerPart]:
         """Answer a question; the parts come as they are ready, sentence by sentence.
 
-        Closing the generator stops the answer; what was shown of it is kept. Raises UsageError if
-        the question is too long for the language model.
+        Closing the generator stops the answer; what was shown of it is kept. Of a text that is too
+        long the beginning is answered, and a part of kind 'remark' says so. Raises UsageError if
+        the language model cannot be loaded.
         """
         # What is typed can neither stand for a photograph nor make a turn.
         question = parse_question(text.replace(IMAGE_PLACEHOLDER, "image"), self.labels)
@@ -189,6 +192,16 @@ class Chat:
                 self.undo()
 
     def _answer(self, exchange: Exchange) -> Generator[AnswerPart]:
+        # Warning signs are looked for in all that was asked, and before anything is loaded.
+        flag = assess(exchange.text, exchange.question.language)
+        if flag is not None:
+            yield AnswerPart("red_flag", flag.text)
+            if flag.symptoms:
+                # Nothing else: whoever reads this should be on the way and not read on.
+                return
+        if self._shorten(exchange):
+            shortened = only_read_to(exchange.text, exchange.question.language)
+            yield AnswerPart("remark", shortened)
         question, task = exchange.question, exchange.task
         matches = []
         if task is None and question.vqa_kind is None and question.about_reading is None:
@@ -196,14 +209,6 @@ class Chat:
             context = self._subject or self.found or ([NORMAL] if self.findings else [])
             matches = self.library.search(question.text, question.language, context, _MATCHES)
         answer = compose(question, self.findings, self.labels, matches, not self._advised)
-        if answer.red_flag is not None:
-            yield answer.red_flag
-            if not answer.knowledge:
-                return
-        room = self.model.context - self._reserve
-        # A token is a character or more, so a short question need not be counted.
-        if len(question.text) > room and self.model.count(question.text) > room:
-            raise UsageError("The question is too long; ask a shorter one.")
         if task is not None:
             earlier = self.exchanges[:-1]
             parts = do_task(task, question.text, self.findings, self.labels, earlier)
@@ -237,6 +242,19 @@ class Chat:
                 self._remember(question.text, (*answer.findings, *answer.knowledge))
         yield from answer.recommendation
         self._advised = self._advised or bool(answer.recommendation)
+
+    def _shorten(self, exchange: Exchange) -> bool:
+        """Keep the beginning of a question that is too long, and return whether it was.
+
+        It gets half of the context: what it is answered from, and the answer, need room too.
+        """
+        whole = exchange.text
+        text = beginning(whole, (self.model.context - self._reserve) // 2, self.model.count)
+        if text == whole:
+            return False
+        exchange.question, exchange.task = parse_question(text, self.labels), task_in(text)
+        exchange.asked = whole
+        return True
 
     @property
     def _reserve(self) -> int:
