@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field, replace
+from importlib import import_module
 from typing import Protocol
 
 import numpy as np
@@ -25,7 +26,6 @@ from ..prompts import (
 )
 from ..runtime.profile import EMBEDDED, ModelProfile
 from ..safety.guard import Guard
-from ..safety.red_flags import assess
 from .answer import Answer, AnswerPart, compose, describe_all, found_in
 from .exchange import Exchange
 from .length import beginning, only_read_to
@@ -166,6 +166,18 @@ class Chat:
         self._subject, self._advised = list(state.subject), state.advised
         self.model.truncate(0)  # what is shared is not computed again all the same
 
+    def load(self, language: str = "en") -> None:
+        """Load what the first answers, in 'en' or 'zh', would have to wait for.
+
+        May be called in another thread while the conversation goes on: an answer then waits for
+        what it needs. Raises UsageError if the language model cannot be loaded; so does `ask` then.
+        """
+        import_module("..safety.red_flags", __package__)
+        self.library.search("", language)
+        self.model.render(list(self._messages), False)
+        if self.reader is not None and self.findings:
+            self.reader.load()
+
     def ask(self, text: str) -> Generator[AnswerPart]:
         """Answer a question; the parts come as they are ready, sentence by sentence.
 
@@ -192,6 +204,8 @@ class Chat:
                 self.undo()
 
     def _answer(self, exchange: Exchange) -> Generator[AnswerPart]:
+        from ..safety.red_flags import assess  # whose patterns take a while to compile
+
         # Warning signs are looked for in all that was asked, and before anything is loaded.
         flag = assess(exchange.text, exchange.question.language)
         if flag is not None:
