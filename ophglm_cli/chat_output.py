@@ -20,6 +20,8 @@ from .terminal import label_style, stdout, uninterrupted
 from .waiting import Spinner
 
 _BAR = 20
+#: Of a part's words, by its kind.
+_STYLES = {"red_flag": "bold red", "remark": "dim"}
 
 
 def show_findings(sitting: Sitting, eye: str | None = None) -> None:
@@ -135,7 +137,7 @@ def show_answer(sitting: Sitting, question: str) -> None:
                 for number, line in enumerate(part.text.split("\n")):
                     if number:
                         flow.end_line()
-                    flow.write(line, "bold red" if kind == "red_flag" else "")
+                    flow.write(line, _STYLES.get(kind, ""))
                 if part.source:
                     flow.write(f" [{part.source}]", "dim")
                 spinner.show(flow.column)

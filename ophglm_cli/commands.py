@@ -252,7 +252,7 @@ def _forgotten(sitting: Sitting) -> Exchange:
 
 
 def _retry(sitting: Sitting, argument: str) -> None:
-    show_answer(sitting, _forgotten(sitting).text)
+    show_answer(sitting, _forgotten(sitting).whole_text)
 
 
 def _undo(sitting: Sitting, argument: str) -> None:

@@ -10,15 +10,21 @@ from .phrases import say
 from .repl_input import Prompt
 from .sitting import Sitting
 from .terminal import stderr, stdout
-from .waiting import quiet_keyboard
+from .waiting import loading, quiet_keyboard
 
 
 def run(sitting: Sitting, history: bool = False) -> None:
     """Read questions and commands, and answer them.
 
-    history: whether what is typed is kept on disk, which else is not: it may name a patient.
+    history: whether what is typed is kept on disk, which else is not: it may name a patient. What
+    answers need is loaded meanwhile.
     """
     prompt = Prompt(sitting, history)
+    with loading(sitting):
+        _talk(sitting, prompt)
+
+
+def _talk(sitting: Sitting, prompt: Prompt) -> None:
     show_notice(sitting)
     show_dim(say("opening", sitting.language))
     while True:

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from types import TracebackType
 from typing import Self
 
 from rich.cells import set_cell_size
 
+from .sitting import Sitting
 from .terminal import draws, stdout
 
 _FRAMES = "⠋⠙⠹⠸⠼⠴⠦⠧⠇⠏"
@@ -81,6 +83,28 @@ class Spinner:
     ) -> None:
         self._done.set()
         self.hide()
+
+
+@contextmanager
+def loading(sitting: Sitting) -> Iterator[None]:
+    """Load meanwhile what answers need, so that the first one waits only for what is left.
+
+    What cannot be loaded is named by the first answer that needs it. A process that ends before all
+    is loaded ends at once.
+    """
+
+    def load() -> None:
+        with suppress(Exception):  # the answer meets it again
+            sitting.chat.load(sitting.language)
+
+    thread = threading.Thread(target=load, daemon=True)
+    thread.start()
+    yield
+    if thread.is_alive():
+        # The interpreter would free what the thread is still writing to.
+        for stream in (sys.stdout, sys.stderr):
+            stream.flush()
+        os._exit(0)
 
 
 @contextmanager

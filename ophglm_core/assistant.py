@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property
 from pathlib import Path
 
@@ -95,9 +94,7 @@ class Assistant:
 
     @cached_property
     def _library(self) -> Library:
-        library = Library(SentenceEncoder().embed)
-        library.search("", "en")  # reads the entries and the index
-        return library
+        return Library(SentenceEncoder().embed)
 
     def classify(
         self, images: Picture | str | Iterable[Picture | str], keep_outputs: bool = False
@@ -123,11 +120,7 @@ class Assistant:
         or the language model cannot be loaded.
         """
         runtime, reader, adapter = self._language_model()
-        # The library loads beside the encoder: most of the wait is reading files.
-        with ThreadPoolExecutor(max_workers=1) as pool:
-            loading = pool.submit(lambda: self._library)
-            findings = self.look(*images) if images else []
-            library = loading.result()
+        findings = self.look(*images) if images else []
         profile = EMBEDDED
         session: Session | LazySession = LazySession(lambda: runtime.session(CONTEXT, adapter))
         if runtime.source.name is not None:
@@ -141,7 +134,7 @@ class Assistant:
             findings,
             self.labels,
             session,
-            library=library,
+            library=self._library,
             profile=profile,
             reader=reader,
             use_findings=self.evidence != "fusion",

@@ -117,7 +117,7 @@ class ConsultingRoom:
     def load(self) -> None:
         """Load what the first photograph and the first answer would have to wait for."""
         _ = self._assistant.classifier
-        self._model.count("")
+        self._template.load()
 
     def open(self) -> str:
         """Open a consultation and return its key."""

@@ -16,12 +16,12 @@ from ..findings import Findings
 from ..knowledge import Statement
 from ..knowledge.library import Entry, subjects
 from ..knowledge.retrieval import Match
-from ..safety.red_flags import assess
 from ..wording import describe, eye_name, joined, percent, word_count
 from .question import Question
 
 KINDS = (
     "red_flag",
+    "remark",
     "finding",
     "visual_answer",
     "knowledge",
@@ -61,10 +61,10 @@ _NOTHING_KNOWN = (
 class AnswerPart:
     """A piece of an answer.
 
-    kind: one of KINDS. 'finding' is what the photograph gave; 'visual_answer' what the language
-    model read off it through the fusion module; 'knowledge' holds in general, with its source;
-    'explanation' is the language model's; 'source' is what a number in brackets in it stands for;
-    'recommendation' says what to do next, with its source;
+    kind: one of KINDS. 'remark' says how the question was taken; 'finding' is what the photograph
+    gave; 'visual_answer' what the language model read off it through the fusion module; 'knowledge'
+    holds in general, with its source; 'explanation' is the language model's; 'source' is what a
+    number in brackets in it stands for; 'recommendation' says what to do next, with its source;
     'document' is a letter or a summary.
     """
 
@@ -77,13 +77,10 @@ class AnswerPart:
 class Answer:
     """What is said without the language model, by kind, and what it rests on.
 
-    red_flag: alone where the text names a symptom that is an emergency, else before the rest where
-    it sounds like one.
     facts: statements on the same, which the small language model was taught to put plainly.
     entries: of the library.
     """
 
-    red_flag: AnswerPart | None = None
     findings: tuple[AnswerPart, ...] = ()
     knowledge: tuple[AnswerPart, ...] = ()
     recommendation: tuple[AnswerPart, ...] = ()
@@ -133,11 +130,6 @@ def compose(
     nearest first. advise: whether it ends with what to do next, which is said once.
     """
     language = question.language
-    flag = assess(question.text, language)
-    caution = AnswerPart("red_flag", flag.text) if flag is not None else None
-    if flag is not None and flag.symptoms:
-        # Nothing else: whoever reads this should be on the way and not read on.
-        return Answer(red_flag=caution)
     found = found_in(findings)
     seen = question.vqa_kind is not None
     sentences = _not_looked_for(question, findings)
@@ -170,7 +162,6 @@ def compose(
         _recommendation(findings, found, chosen, language) if advise and (seen or chosen) else []
     )
     return Answer(
-        caution,
         tuple(parts),
         tuple(known),
         tuple(next_step),

@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field, replace
+from importlib import import_module
 from typing import Protocol
 
 import numpy as np
@@ -27,6 +28,7 @@ from ..runtime.profile import EMBEDDED, ModelProfile
 from ..safety.guard import Guard
 from .answer import Answer, AnswerPart, compose, describe_all, found_in
 from .exchange import Exchange
+from .length import beginning, only_read_to
 from .own_words import LIST_MARK, checked_sentences
 from .question import Question, parse_question
 from .tasks import do_task, task_in
@@ -164,11 +166,24 @@ class Chat:
         self._subject, self._advised = list(state.subject), state.advised
         self.model.truncate(0)  # what is shared is not computed again all the same
 
+    def load(self, language: str = "en") -> None:
+        """Load what the first answers, in 'en' or 'zh', would have to wait for.
+
+        May be called in another thread while the conversation goes on: an answer then waits for
+        what it needs. Raises UsageError if the language model cannot be loaded; so does `ask` then.
+        """
+        import_module("..safety.red_flags", __package__)
+        self.library.search("", language)
+        self.model.render(list(self._messages), False)
+        if self.reader is not None and self.findings:
+            self.reader.load()
+
     def ask(self, text: str) -> Generator[AnswerPart]:
         """Answer a question; the parts come as they are ready, sentence by sentence.
 
-        Closing the generator stops the answer; what was shown of it is kept. Raises UsageError if
-        the question is too long for the language model.
+        Closing the generator stops the answer; what was shown of it is kept. Of a text that is too
+        long the beginning is answered, and a part of kind 'remark' says so. Raises UsageError if
+        the language model cannot be loaded.
         """
         # What is typed can neither stand for a photograph nor make a turn.
         question = parse_question(text.replace(IMAGE_PLACEHOLDER, "image"), self.labels)
@@ -189,6 +204,18 @@ class Chat:
                 self.undo()
 
     def _answer(self, exchange: Exchange) -> Generator[AnswerPart]:
+        from ..safety.red_flags import assess  # whose patterns take a while to compile
+
+        # Warning signs are looked for in all that was asked, and before anything is loaded.
+        flag = assess(exchange.text, exchange.question.language)
+        if flag is not None:
+            yield AnswerPart("red_flag", flag.text)
+            if flag.symptoms:
+                # Nothing else: whoever reads this should be on the way and not read on.
+                return
+        if self._shorten(exchange):
+            shortened = only_read_to(exchange.text, exchange.question.language)
+            yield AnswerPart("remark", shortened)
         question, task = exchange.question, exchange.task
         matches = []
         if task is None and question.vqa_kind is None and question.about_reading is None:
@@ -196,14 +223,6 @@ class Chat:
             context = self._subject or self.found or ([NORMAL] if self.findings else [])
             matches = self.library.search(question.text, question.language, context, _MATCHES)
         answer = compose(question, self.findings, self.labels, matches, not self._advised)
-        if answer.red_flag is not None:
-            yield answer.red_flag
-            if not answer.knowledge:
-                return
-        room = self.model.context - self._reserve
-        # A token is a character or more, so a short question need not be counted.
-        if len(question.text) > room and self.model.count(question.text) > room:
-            raise UsageError("The question is too long; ask a shorter one.")
         if task is not None:
             earlier = self.exchanges[:-1]
             parts = do_task(task, question.text, self.findings, self.labels, earlier)
@@ -237,6 +256,19 @@ class Chat:
                 self._remember(question.text, (*answer.findings, *answer.knowledge))
         yield from answer.recommendation
         self._advised = self._advised or bool(answer.recommendation)
+
+    def _shorten(self, exchange: Exchange) -> bool:
+        """Keep the beginning of a question that is too long, and return whether it was.
+
+        It gets half of the context: what it is answered from, and the answer, need room too.
+        """
+        whole = exchange.text
+        text = beginning(whole, (self.model.context - self._reserve) // 2, self.model.count)
+        if text == whole:
+            return False
+        exchange.question, exchange.task = parse_question(text, self.labels), task_in(text)
+        exchange.asked = whole
+        return True
 
     @property
     def _reserve(self) -> int:

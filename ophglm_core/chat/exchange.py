@@ -13,10 +13,11 @@ from .question import Question
 class Exchange:
     """One turn of a conversation.
 
-    task: what `tasks.task_in` made of the question. parts: all that was shown, also of an answer
-    that was stopped. entries: of the library among them; further: those that came after them.
-    complete: False where the answer was stopped. first_part and seconds: from the question to the
-    first part and to the end of the answer; None where there was neither.
+    question: as much of what was asked as fitted. task: what `tasks.task_in` made of it. parts: all
+    that was shown, also of an answer that was stopped. entries: of the library among them; further:
+    those that came after them. complete: False where the answer was stopped. first_part and
+    seconds: from the question to the first part and to the end of the answer; None where there was
+    neither. asked: all that was asked, where that was longer.
     """
 
     question: Question
@@ -27,11 +28,17 @@ class Exchange:
     complete: bool = False
     first_part: float | None = None
     seconds: float | None = None
+    asked: str | None = None
 
     @property
     def text(self) -> str:
         """The question, as it was understood."""
         return self.question.text
+
+    @property
+    def whole_text(self) -> str:
+        """The question, as it was asked."""
+        return self.text if self.asked is None else self.asked
 
     @property
     def answer(self) -> str:

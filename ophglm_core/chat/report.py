@@ -40,6 +40,7 @@ _FORMATS = {
 _SIZE = 360
 _HEADINGS = {
     "red_flag": ("Urgent", "紧急"),
+    "remark": ("", ""),
     "finding": ("From the photograph", "照片所见"),
     "visual_answer": ("Read independently", "独立阅片"),
     "knowledge": ("Known in general", "一般知识"),

@@ -131,7 +131,8 @@ def _summary(
     lines = [_read(findings, labels, language)] if findings else []
     for turn in turns:
         entries = turn.entries[:1]
-        said = [e.text(language) for e in entries] or [p.text for p in turn.parts[:1]]
+        answered = [p.text for p in turn.parts if p.kind != "remark"]
+        said = [e.text(language) for e in entries] or answered[:1]
         source = f" [{entries[0].source}]" if entries else ""
         lines.append(f"- {turn.text}{'：' if zh else ': '}{' '.join(said)}{source}")
     return "\n".join(lines) or ("尚无对话。" if zh else "Nothing has been said yet.")

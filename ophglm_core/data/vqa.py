@@ -6,12 +6,14 @@ import json
 import re
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ..conditions import CONDITIONS, NORMAL
 from ..errors import InputError
 from ..files import read_text
-from .splits import Split
+
+if TYPE_CHECKING:  # a conversation needs this module and not what makes splits
+    from .splits import Split
 
 #: Kinds of questions whose answer is one of a few; 'which', 'compare' and 'unanswerable' are open.
 CLOSED = ("presence", "normal", "severity", "eye", "quality")

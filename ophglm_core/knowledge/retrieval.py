@@ -14,12 +14,14 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from functools import partial
 from importlib import resources
 
 import numpy as np
 
+from ..later import Later
 from ..tfidf import unit_weights
-from .library import GENERAL_SUBJECTS, Entry, entries, subjects, subjects_named
+from .library import GENERAL_SUBJECTS, LANGUAGES, Entry, entries, subjects, subjects_named
 
 INDEX = "index.npz"
 #: A cosine is moved by this much for an entry on the subject that is asked about, or on another
@@ -196,13 +198,12 @@ class Library:
     """
 
     def __init__(self, embed: Callable[[str], np.ndarray] | None = None):
-        self._embed = embed
-        self._retrievers: dict[str, Retriever] = {}
+        self._retrievers = {
+            language: Later(partial(Retriever, language, embed)) for language in LANGUAGES
+        }
 
     def search(
         self, question: str, language: str, context: Iterable[str] = (), limit: int = 5
     ) -> list[Match]:
         """Return the entries that come nearest to a question; see Retriever.search."""
-        if language not in self._retrievers:
-            self._retrievers[language] = Retriever(language, self._embed)
-        return self._retrievers[language].search(question, context, limit)
+        return self._retrievers[language].get().search(question, context, limit)

@@ -11,7 +11,8 @@ import ctypes
 import os
 import weakref
 from collections.abc import Iterator
-from functools import cached_property, partial
+from contextlib import nullcontext
+from functools import cache, cached_property, partial
 from pathlib import Path
 
 import numpy as np
@@ -45,6 +46,7 @@ class LlamaSession(Session):
     ):
         from llama_cpp import Llama
 
+        _silence()
         layers, threads = _gpu_layers(gpu_layers), thread_count()
         try:
             self._llama = Llama(
@@ -193,6 +195,24 @@ class LlamaSession(Session):
     def close(self) -> None:
         """See Session."""
         self._llama.close()
+
+
+@cache
+def _silence() -> object:
+    """Let llama.cpp write nothing, however many threads there are.
+
+    llama-cpp-python points the process's stdout and stderr elsewhere for as long as it loads, and
+    what another thread prints meanwhile, such as the prompt, would be lost.
+    """
+    import llama_cpp
+    import llama_cpp._internals
+    import llama_cpp.llama
+
+    silent = llama_cpp.llama_log_callback(lambda level, text, data: None)
+    llama_cpp.llama_log_set(silent, None)
+    for module in (llama_cpp.llama, llama_cpp._internals):
+        module.suppress_stdout_stderr = lambda disable=True: nullcontext()  # type: ignore[attr-defined]
+    return silent  # which C calls, so it must be kept
 
 
 def _gpu_layers(asked: int | None) -> int:

@@ -8,11 +8,11 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
-from functools import cached_property
 
 import numpy as np
 
 from ..errors import UsageError
+from ..later import Later
 from ..prompts import IMAGE_PLACEHOLDER
 from .profile import ModelProfile
 
@@ -122,25 +122,26 @@ class Session(ABC):
 class LazySession:
     """A session that is loaded when it is first asked for words: many answers need none.
 
-    load: makes it. context: what it will hold. Errors of loading come late.
+    load: makes it. context: what it will hold. Errors of loading come late. It may be loaded in
+    another thread, by anything that is asked of it there.
     """
 
     def __init__(self, load: Callable[[], Session], context: int = CONTEXT):
-        self._load = load
+        self._later = Later(load)
         self.context = context
 
-    @cached_property
+    @property
     def _session(self) -> Session:
-        return self._load()
+        return self._later.get()
 
     @property
     def tokens(self) -> list[int]:
         """The context's tokens; none before it is loaded."""
-        return self._session.tokens if "_session" in self.__dict__ else []
+        return self._session.tokens if self._later.ready else []
 
     def truncate(self, length: int) -> None:
         """See Session."""
-        if "_session" in self.__dict__:
+        if self._later.ready:
             self._session.truncate(length)
 
     def render(self, messages: list[dict[str, str]], add_generation_prompt: bool) -> str:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from functools import cached_property
 
 import numpy as np
 
+from ..later import Later
 from ..model_folder import FUSION_ONNX, TEXT_ENCODER_ONNX, TOKENIZER, ModelFolder
 from ..prompts import vqa_messages
 from .onnx import FusionSession, TextEncoderSession
@@ -25,32 +25,31 @@ class VqaRuntime:
     """
 
     def __init__(self, model: ModelFolder, open_session: Callable[[int], Session]):
-        self._model, self._open_session = model, open_session
+        # Loaded when first needed: many a conversation never asks about the picture.
+        path = model.path
+        self._text = Later(lambda: TextEncoderSession(path / TEXT_ENCODER_ONNX, path / TOKENIZER))
+        self._fusion = Later(lambda: FusionSession(path / FUSION_ONNX))
+        self._session = Later(lambda: open_session(_CONTEXT))
         fusion = model.manifest.fusion
         #: The conditions that it was trained on.
         self.conditions = model.conditions.keys[: fusion.network.labels if fusion else 0]
 
-    # Loaded when first needed: many a conversation never asks about the picture.
-    @cached_property
-    def _text(self) -> TextEncoderSession:
-        path = self._model.path
-        return TextEncoderSession(path / TEXT_ENCODER_ONNX, path / TOKENIZER)
+    def load(self) -> None:
+        """Load what the first answer would have to wait for. May be called in another thread.
 
-    @cached_property
-    def _fusion(self) -> FusionSession:
-        return FusionSession(self._model.path / FUSION_ONNX)
-
-    @cached_property
-    def _session(self) -> Session:
-        return self._open_session(_CONTEXT)
+        Raises UsageError.
+        """
+        self._text.get()
+        self._fusion.get()
+        self._session.get()
 
     def in_vocabulary(self, question: str) -> bool:
         """Whether the text encoder knows most of a question's words."""
-        return self._text.in_vocabulary(question)
+        return self._text.get().in_vocabulary(question)
 
     def soft_tokens(self, question: str, features: Sequence[np.ndarray]) -> np.ndarray:
         """Return the soft tokens [K, H] of photographs with regard to a question."""
-        return self._fusion.run(np.stack(features), self._text.run(question))
+        return self._fusion.get().run(np.stack(features), self._text.get().run(question))
 
     def answer(
         self,
@@ -65,6 +64,7 @@ class VqaRuntime:
         """
         soft_tokens = self.soft_tokens(question, features) if features else None
         messages = vqa_messages(question, language, system)
-        self._session.truncate(0)
-        self._session.append_prompt(self._session.render(messages, True), soft_tokens)
-        return "".join(self._session.generate(_MAX_TOKENS)).strip()
+        session = self._session.get()
+        session.truncate(0)
+        session.append_prompt(session.render(messages, True), soft_tokens)
+        return "".join(session.generate(_MAX_TOKENS)).strip()

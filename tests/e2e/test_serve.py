@@ -224,7 +224,9 @@ def test_what_cannot_be_used_is_said_in_a_sentence(
     for body, status in (({"question": " "}, 400), (b"no JSON", 400), (b"[]", 400)):
         assert start_server.ask(f"{opened}/answers", "POST", body)[0].status == status
     long = "Is there more to say of the eye? " * 900
-    assert "too long" in list(start_server.answer(opened, long))[-1]["error"]
+    told = list(start_server.answer(opened, long))
+    assert [t["part"]["text"] for t in told if t.get("part", {}).get("kind") == "remark"]
+    assert told[-1]["complete"]
     both = start_server.upload(opened, photographs / "one_left.jpg", "one_left.jpg", beside=True)
     assert [p["side"] for p in both["photographs"]] == ["right", "left"]
     response, said = start_server.ask(

@@ -135,9 +135,15 @@ def test_a_stopped_answer_is_kept_and_can_be_followed_up(talk: Chat) -> None:
     assert "stopped" in report(talk, "md")
 
 
-def test_a_question_without_an_answer_leaves_no_turn(talk: Chat) -> None:
+def test_a_question_without_an_answer_leaves_no_turn(
+    talk: Chat, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*arguments: object) -> list[object]:
+        raise UsageError("The index is broken.")
+
+    monkeypatch.setattr(talk.library, "search", broken)
     with pytest.raises(UsageError):
-        list(talk.ask("What is to be said of the eye? " * 900))
+        list(talk.ask("What is glaucoma?"))
     assert talk.exchanges == []
 
 

@@ -223,7 +223,7 @@ def test_photographs_are_read_through_torch(tiny_model: Path) -> None:
     reader = VqaRuntime(model, runtime_of(model, fusion, runtime="torch").session)
     for given in ([features.astype(np.float32)], None):
         assert reader.answer("Is it normal?", "en", given) != ""
-        soft = sum(token < 0 for token in reader._session.tokens)
+        soft = sum(token < 0 for token in reader._session.get().tokens)
         assert soft == (network.soft_tokens if given else 0)
 
 

@@ -5,12 +5,14 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from ophglm_core.errors import UsageError
 from ophglm_core.runtime.llama import LlamaSession
 
 #: Two threads that multiply matrices for as long as nobody stops them.
@@ -61,3 +63,28 @@ def test_a_busy_machine_answers_too() -> None:
         finally:
             busy.kill()
     assert told.returncode == 0, told.stderr
+
+
+def test_what_another_thread_prints_while_a_model_loads_is_not_lost(tiny_gguf: Path) -> None:
+    def load() -> None:
+        for _ in range(3):
+            LlamaSession(tiny_gguf).close()
+
+    streams = [os.fstat(number).st_ino for number in (1, 2)], sys.stdout, sys.stderr
+    thread = threading.Thread(target=load)
+    thread.start()
+    looked = 0
+    while thread.is_alive():
+        now = [os.fstat(number).st_ino for number in (1, 2)], sys.stdout, sys.stderr
+        assert now == streams
+        looked += 1
+    assert looked > 100
+
+
+def test_a_file_that_cannot_be_loaded_is_named_once(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "broken.gguf").write_bytes(b"GGUF" + bytes(64))
+    with pytest.raises(UsageError, match=r"broken\.gguf cannot be loaded"):
+        LlamaSession(tmp_path / "broken.gguf")
+    assert capfd.readouterr() == ("", "")
