@@ -43,6 +43,14 @@ def classify(
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Write over a finished file of that name.")
     ] = False,
+    per_patient: Annotated[
+        bool,
+        typer.Option(
+            "--per-patient",
+            help="One row a patient: told apart by DICOM tags, else by file names that differ only "
+            "in the word for the eye.",
+        ),
+    ] = False,
     heatmaps: Annotated[
         Path | None,
         typer.Option(help="Write an overlay for each disease found into this folder."),
@@ -69,8 +77,10 @@ def classify(
 
     from .classify_output import Sink, StreamSink, TableSink, open_stream
     from .classify_summary import Summary
+    from .gathered_output import GatheredFile
     from .heatmap_files import HeatmapFolder
     from .part_file import PartFile
+    from .patient_output import patient_file, patient_sink
     from .run_record import write_record
     from .terminal import counter, stderr
 
@@ -88,7 +98,13 @@ def classify(
     if out is not None and stream is None:
         target = Path(os.path.realpath(out))  # a link to a file stays one
         identity = assistant.model.identity
-        sink = part = PartFile(target, chosen, identity, labels, images, overwrite)
+        if per_patient:
+            gather = patient_file(chosen, labels)
+            sink = part = GatheredFile(target, gather, identity, labels, images, overwrite)
+        else:
+            sink = part = PartFile(target, chosen, identity, labels, images, overwrite)
+    elif per_patient:
+        sink = patient_sink(chosen, labels, stream)
     else:
         sink = TableSink(labels) if chosen == "table" else StreamSink(chosen, labels, stream)
     summary = Summary(labels)

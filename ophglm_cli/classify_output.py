@@ -29,7 +29,7 @@ from .terminal import label_style, stdout
 
 #: What a spreadsheet takes for a formula, also behind apostrophes, which are taken off on reading.
 _FORMULA = re.compile(r"'*[=+\-@]")
-_ROWS_AT_ONCE = 1000
+ROWS_AT_ONCE = 1000
 
 
 def columns(labels: Iterable[str]) -> list[str]:
@@ -130,7 +130,7 @@ def _write_parquet(path: Path, rows: Iterator[dict[str, Any]], labels: LabelSet)
     }
     schema = pyarrow.schema(list(types.items()))
     with parquet.ParquetWriter(path, schema) as writer:
-        while part := list(islice(rows, _ROWS_AT_ONCE)):
+        while part := list(islice(rows, ROWS_AT_ONCE)):
             flat = [{**row, **row["probabilities"]} for row in part]
             writer.write_table(pyarrow.Table.from_pylist(flat, schema))
 
@@ -139,7 +139,7 @@ class StreamSink(Sink):
     """CSV or JSON lines on a stream, each line as soon as it is known."""
 
     def __init__(self, format: Format, labels: LabelSet, stream: TextIO | None = None):
-        self._stream, self._labels = stream or _standard_output(), labels
+        self._stream, self._labels = stream or standard_output(), labels
         self._line: Callable[[dict[str, Any]], str] = csv_row
         if format is Format.jsonl:
             self._line = json_line
@@ -151,19 +151,25 @@ class StreamSink(Sink):
         self._put(self._line(findings.to_json(self._labels)))
 
     def _put(self, line: str) -> None:
-        try:
-            self._stream.write(line)
-            self._stream.flush()
-        except BrokenPipeError:
-            raise
-        except OSError as error:
-            # What is left in the stream's buffer would fail once more as Python ends.
-            with suppress(OSError):
-                os.dup2(os.open(os.devnull, os.O_WRONLY), self._stream.fileno())
-            raise InputError(f"The findings cannot be written ({error.strerror}).") from None
+        put_line(self._stream, line)
 
 
-def _standard_output() -> TextIO:
+def put_line(stream: TextIO, line: str) -> None:
+    """Write a line at once. Raises InputError if the stream's disk is full."""
+    try:
+        stream.write(line)
+        stream.flush()
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        # What is left in the stream's buffer would fail once more as Python ends.
+        with suppress(OSError):
+            os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+        raise InputError(f"The findings cannot be written ({error.strerror}).") from None
+
+
+def standard_output() -> TextIO:
+    """Return standard output, in UTF-8."""
     if isinstance(sys.stdout, io.TextIOWrapper):  # a file is UTF-8 wherever it is written
         sys.stdout.reconfigure(encoding="utf-8", newline="")
     return sys.stdout
@@ -173,7 +179,7 @@ def open_stream(path: Path) -> TextIO | None:
     """Open what is written to as it is and never replaced by a file: standard output, a pipe, a
     device; None for what is to be a file. Raises InputError if it cannot be opened."""
     if str(path) in ("-", "/dev/stdout"):
-        return _standard_output()
+        return standard_output()
     try:
         mode = path.stat().st_mode
         if stat.S_ISDIR(mode):

@@ -199,7 +199,7 @@ class PartFile(Sink):
         try:
             if complete:
                 try:
-                    write_rows(self._path, self._format, self._rows(), self._labels)
+                    self._write_file(self._path, self._rows())
                 except OSError as error:
                     raise self._cannot(error) from None
             self._stream.close()
@@ -207,6 +207,10 @@ class PartFile(Sink):
                 self._part.unlink(missing_ok=True)
         finally:
             self._unlock()
+
+    def _write_file(self, path: Path, rows: Iterator[dict[str, Any]]) -> None:
+        """Write the finished file of these rows. Raises OSError if it cannot."""
+        write_rows(path, self._format, rows, self._labels)
 
     def _rows(self) -> Iterator[dict[str, Any]]:
         yield from (self._row(key) for key in self._unusable)

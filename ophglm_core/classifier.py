@@ -16,7 +16,8 @@ from .calibration import calibrated_outputs
 from .conditions import MACULAR_OEDEMA, NORMAL
 from .dicom import Tags
 from .errors import InputError
-from .findings import Findings, laterality_from_name, positive_labels
+from .eye_names import laterality_from_name
+from .findings import Findings, positive_labels
 from .grading import REFERABLE, grade_probabilities, suggested_grade
 from .images import DiscCrop, Picture, load_disc
 from .model_folder import ModelFolder
@@ -192,6 +193,7 @@ class Classifier:
             eye_given=eye is not None and eye == tags.laterality,
             patient=tags.patient,
             acquired=tags.acquired,
+            origin=tags.origin,
             message=remark,
             picture=picture if keep_outputs else None,
         )

@@ -53,17 +53,29 @@ _GDCM_SECONDS = 120
 
 
 @dataclass(frozen=True)
+class Origin:
+    """Where a DICOM file belongs. issuer: who gave the patient's id (IssuerOfPatientID, else
+    InstitutionName), as ids of two sites may be the same. study, instance: UIDs."""
+
+    issuer: str | None = None
+    study: str | None = None
+    instance: str | None = None
+
+
+@dataclass(frozen=True)
 class Tags:
     """What a file says of its photograph besides the pixels.
 
     laterality: 'left', 'right', or 'both' where the tags name both eyes or contradict each other.
     acquired: the day, as 2024-05-03. remark: a sentence on what was not read, or not as expected.
+    origin: None where the file is no DICOM.
     """
 
     laterality: str | None = None
     patient: str | None = None
     acquired: str | None = None
     remark: str | None = None
+    origin: Origin | None = None
 
 
 class DicomPicture:
@@ -104,9 +116,14 @@ class DicomPicture:
         frames = int(self._tags.get("NumberOfFrames") or 1)
         return Tags(
             laterality=_laterality(self._tags),
-            patient=str(self._tags.get("PatientID") or "").strip() or None,
+            patient=_text(self._tags, "PatientID"),
             acquired=_day(self._tags),
             remark=f"Only the first of its {frames} frames was read." if frames > 1 else None,
+            origin=Origin(
+                _text(self._tags, "IssuerOfPatientID") or _text(self._tags, "InstitutionName"),
+                _text(self._tags, "StudyInstanceUID"),
+                _text(self._tags, "SOPInstanceUID"),
+            ),
         )
 
     def decode(self) -> Image.Image:
@@ -198,6 +215,10 @@ class DicomPicture:
 def _plain(text: str) -> str:
     """Return what a damaged file says as one line."""
     return printable(" ".join(text.split()))
+
+
+def _text(tags: Dataset, name: str) -> str | None:
+    return str(tags.get(name) or "").strip() or None
 
 
 def _laterality(tags: Dataset) -> str | None:

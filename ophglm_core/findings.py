@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
-from pathlib import Path
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import numpy as np
 
 from .conditions import NORMAL
+from .dicom import Origin
 from .file_names import printable
 from .images import Picture
 
@@ -24,10 +23,6 @@ def notice(language: str) -> str:
     return NOTICE_ZH if language == "zh" else NOTICE
 
 
-_EYE_IN_NAME = re.compile(r"(?<![a-z])(left|right|os|od)(?![a-z])", re.IGNORECASE)
-_EYES = {"left": "left", "os": "left", "right": "right", "od": "right"}
-
-
 @dataclass(frozen=True)
 class Findings:
     """The findings of one photograph.
@@ -37,13 +32,13 @@ class Findings:
     threshold; ['normal'] if there is none and 'normal' reaches its own. grade: of diabetic
     retinopathy by the ICDR scale, 0 to 4, the median of grade_probabilities (of each grade);
     referable: whether moderate retinopathy or worse, or macular oedema, reaches its threshold; all
-    None or empty where the model does not grade. laterality: 'left', 'right'
-    or None; it comes from the tags of a DICOM file, else from the file's name and is then no more
-    certain than that. patient and acquired (the day, as 2024-05-03): from the tags. message: why
-    there is nothing, or what to know of the file. cams and features:
-    class activation maps [L, h, w] and the last feature map [C, h, w], where they were asked for.
-    picture: what was classified. eye_given: whether a person or the file's tags said
-    which eye it is, and not its name alone.
+    None or empty where the model does not grade. laterality: 'left', 'right' or None; it comes from
+    the tags of a DICOM file, else from the file's name or its folder's, and is then no more certain
+    than that. patient, acquired (the day, as 2024-05-03) and origin: from the tags. message: why
+    there is nothing, or what to know of the file. cams and features: class activation maps
+    [L, h, w] and the last feature map [C, h, w], where they were asked for. picture: what was
+    classified. eye_given: whether a person or the file's tags said which eye it is, and not its
+    name alone.
 
     Example:
         for finding in assistant.classify("photographs/"):
@@ -66,6 +61,7 @@ class Findings:
     features: np.ndarray | None = field(default=None, compare=False, repr=False)
     picture: Picture | None = field(default=None, compare=False, repr=False)
     eye_given: bool = False
+    origin: Origin | None = None
 
     @property
     def diseases(self) -> list[str]:
@@ -94,13 +90,8 @@ class Findings:
             "patient": printable(self.patient) if self.patient else None,
             "acquired": self.acquired,
             "model": self.model,
+            "dicom": asdict(self.origin) if self.origin else None,
         }
-
-
-def laterality_from_name(path: Path) -> str | None:
-    """Return 'left' or 'right' if a file's name says exactly one of them."""
-    found = {_EYES[match.lower()] for match in _EYE_IN_NAME.findall(path.stem)}
-    return found.pop() if len(found) == 1 else None
 
 
 def positive_labels(

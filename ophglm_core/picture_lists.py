@@ -10,16 +10,13 @@ from pathlib import Path
 from .conditions import normalized
 from .data.tables import PICTURE_COLUMNS, Table, read_table
 from .errors import InputError
+from .eye_names import EYES
 from .file_names import from_printable
 
 #: Endings of files that name photographs.
 SUFFIXES = frozenset({".csv", ".tsv", ".txt", ".xlsx", ".parquet"})
 _PATIENTS = ("patient", "patient_id")
 _EYES = ("eye", "laterality")
-_SIDES = {
-    **dict.fromkeys(("left", "l", "os", "左", "左眼"), "left"),
-    **dict.fromkeys(("right", "r", "od", "右", "右眼"), "right"),
-}
 
 
 @dataclass(frozen=True)
@@ -70,7 +67,7 @@ def _rows(table: Table) -> Iterator[Listed]:
         )
     for _, row in table.rows:
         if row[image]:
-            side = _SIDES.get(row[eye].lower()) if eye else None
+            side = EYES.get(row[eye].lower()) if eye else None
             yield Listed(
                 _placed(row[image], table.path), (row[patient] if patient else "") or None, side
             )

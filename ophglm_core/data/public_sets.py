@@ -11,6 +11,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 
 from ..conditions import MACULAR_OEDEMA, NORMAL, canonical, normalized
+from ..eye_names import EYES
 from .classes import class_labels, spoken_of
 from .tables import LIST_COLUMNS
 
@@ -347,5 +348,4 @@ def patient_and_eye(known: PublicSet, stem: str) -> tuple[str, str | None]:
     if found is None:
         return f"{known.name} {stem}", None
     eye = found.groupdict().get("eye")
-    sides = {"left": "left", "os": "left", "right": "right", "od": "right"}
-    return f"{known.name} {found['patient']}", sides.get(eye.lower()) if eye else None
+    return f"{known.name} {found['patient']}", EYES.get(eye.lower()) if eye else None

@@ -21,6 +21,7 @@ from ..conditions import (
     normalized,
 )
 from ..errors import InputError
+from ..eye_names import EYES
 from ..inputs import find_images
 from ..picture_files import EXTENSIONS
 from .classes import class_key, class_labels, denied, is_known, spoken_of
@@ -595,8 +596,7 @@ def _report_not_used(table: Table, used: Collection[str | None], report: ReadRep
 
 
 def _laterality(row: dict[str, str], names: dict[str, str]) -> str | None:
-    eye = _cell(row, names, "eye").lower()
-    return {"left": "left", "l": "left", "right": "right", "r": "right"}.get(eye)
+    return EYES.get(_cell(row, names, "eye").lower())
 
 
 def _read_odir(table: Table, pictures: _Pictures, report: ReadReport) -> list[Record]:

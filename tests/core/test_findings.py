@@ -1,14 +1,13 @@
 from __future__ import annotations
 
 import re
-from pathlib import Path
 
 import numpy as np
 import pytest
 
 from ophglm_core import calibration, knowledge, quality
 from ophglm_core.conditions import CONDITIONS, DEFAULT_LABELS, default_labels
-from ophglm_core.findings import Findings, laterality_from_name, positive_labels
+from ophglm_core.findings import Findings, positive_labels
 from ophglm_core.manifest import Calibration, Head
 from ophglm_core.wording import describe as describe_in
 from ophglm_core.wording import message_in, percent
@@ -78,22 +77,6 @@ def test_percent_gives_no_certainty() -> None:
     assert percent(0.425) == "42%"
 
 
-@pytest.mark.parametrize(
-    ("name", "eye"),
-    [
-        ("12_left.jpg", "left"),
-        ("12_right.jpg", "right"),
-        ("patient OD 3.jpg", "right"),
-        ("a-os.png", "left"),
-        ("leftover.jpg", None),
-        ("left_right.jpg", None),
-        ("photo.jpg", None),
-    ],
-)
-def test_laterality_comes_from_the_name(name: str, eye: str | None) -> None:
-    assert laterality_from_name(Path(name)) == eye
-
-
 def test_json_keeps_its_published_fields() -> None:
     line = findings(["dr"], dr=0.91234).to_json()
     assert list(line) == [
@@ -108,6 +91,7 @@ def test_json_keeps_its_published_fields() -> None:
         "patient",
         "acquired",
         "model",
+        "dicom",
     ]
     assert list(line["probabilities"]) == list(DEFAULT_LABELS)
     assert line["probabilities"]["dr"] == 0.9123
