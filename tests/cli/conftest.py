@@ -56,9 +56,8 @@ class MadeUp:
             )
 
 
-@pytest.fixture
-def made_up(monkeypatch: pytest.MonkeyPatch) -> MadeUp:
-    classifier = MadeUp()
+def answers_instead(classifier: MadeUp, monkeypatch: pytest.MonkeyPatch) -> MadeUp:
+    """Have a classifier take the place of the bundled model's."""
     encoder = SimpleNamespace(sha256="e" * 64, input_size=64)
     classifier.model = SimpleNamespace(identity="m", manifest=SimpleNamespace(encoder=encoder))
     assistant = SimpleNamespace(
@@ -66,6 +65,11 @@ def made_up(monkeypatch: pytest.MonkeyPatch) -> MadeUp:
     )
     monkeypatch.setattr("ophglm_core.load", lambda model: assistant)
     return classifier
+
+
+@pytest.fixture
+def made_up(monkeypatch: pytest.MonkeyPatch) -> MadeUp:
+    return answers_instead(MadeUp(), monkeypatch)
 
 
 @pytest.fixture

@@ -9,19 +9,17 @@ import os
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
-from ophglm_core.conditions import DEFAULT_LABELS, default_labels
+from ophglm_core.conditions import DEFAULT_LABELS
 from ophglm_core.eye_names import laterality_from_name
 from ophglm_core.file_names import from_printable
 
 from ..conftest import draw_fundus
-from .test_classify import MadeUp, Run, rows_of, run, stop
-
-__all__ = ["run"]  # a fixture
+from .conftest import MadeUp, Run, answers_instead
+from .test_classify import rows_of, stop
 
 
 class WithEyes(MadeUp):
@@ -34,12 +32,7 @@ class WithEyes(MadeUp):
 
 @pytest.fixture
 def made_up(monkeypatch: pytest.MonkeyPatch) -> MadeUp:
-    classifier = WithEyes()
-    assistant = SimpleNamespace(
-        classifier=classifier, labels=default_labels(), model=SimpleNamespace(identity="m")
-    )
-    monkeypatch.setattr("ophglm_core.load", lambda model: assistant)
-    return classifier
+    return answers_instead(WithEyes(), monkeypatch)
 
 
 @pytest.fixture
