@@ -93,7 +93,10 @@ def test_a_stopped_run_goes_on_and_its_file_is_that_of_one_left_alone(
     run(pairs, "--per-patient", "--out", "a.csv")
     assert "1_left.png" not in made_up.seen
     assert Path("a.csv").read_bytes() == Path("whole.csv").read_bytes()
-    assert sorted(os.listdir()) == ["a.csv", "whole.csv"]
+    assert sorted(os.listdir()) == [
+        *("a.csv", "a.csv.run.json"),
+        *("whole.csv", "whole.csv.run.json"),
+    ]
     assert len(rows_of(Path("a.csv"))) == 4
 
 
