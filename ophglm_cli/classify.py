@@ -7,7 +7,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -55,6 +55,10 @@ def classify(
         Path | None,
         typer.Option(help="Write an overlay for each disease found into this folder."),
     ] = None,
+    report: Annotated[
+        Path | None,
+        typer.Option(help="Write a self-contained HTML page: counts, and thumbnails by condition."),
+    ] = None,
     shard: Annotated[
         str | None,
         typer.Option(
@@ -81,6 +85,7 @@ def classify(
     from .heatmap_files import HeatmapFolder
     from .part_file import PartFile
     from .patient_output import patient_file, patient_sink
+    from .report_file import ReportFile, check_report
     from .run_record import write_record
     from .terminal import counter, stderr
 
@@ -88,6 +93,8 @@ def classify(
     wanted = Shard.parse(shard) if shard is not None else None
     stream = open_stream(out) if out is not None else None
     _check_out(out, chosen, overwrite, is_file=out is not None and stream is None)
+    if report is not None:
+        check_report(report, out, overwrite)
     named = [path for item in paths for path in (_listed() if str(item) == "-" else [item])]
     assistant = ophglm.load(model)
     labels = assistant.labels
@@ -108,6 +115,13 @@ def classify(
     else:
         sink = TableSink(labels) if chosen == "table" else StreamSink(chosen, labels, stream)
     summary = Summary(labels)
+    page = ReportFile(report, assistant) if report is not None else None
+
+    def count(row: dict[str, Any], image: Path | None = None, kept: bool = False) -> None:
+        summary.add(row, kept)
+        if page is not None:
+            page.add(row, image)
+
     failed = list(inputs.unusable)
     maps = HeatmapFolder(heatmaps, labels, named, images) if heatmaps is not None else None
     shown = not isinstance(sink, TableSink) and not quiet
@@ -118,14 +132,14 @@ def classify(
     ):
         for findings in inputs.unusable:
             sink.write(findings)
-            summary.add(findings.to_json())
+            count(findings.to_json())
         rest = []
         for image in images:
             if part is None or not part.holds(image):
                 rest.append(image)
                 continue
             row = part.row(image)
-            summary.add(row, kept=True)
+            count(row, image, kept=True)
             if maps is not None and maps.missing(image, row["positive"]):
                 rest.append(image)
         tick(len(images) - len(rest))
@@ -139,12 +153,14 @@ def classify(
                 maps.write(findings)
             if part is None or not part.holds(image):
                 sink.write(findings)
-                summary.add(findings.to_json())
+                count(findings.to_json(), image)
             if findings.status == "error":
                 failed.append(findings)
             tick(1)
     if part is not None:
         write_record(target, assistant.classifier, inputs, summary, wanted)
+    if page is not None:
+        page.write(inputs.passed_over.kinds)
     if not isinstance(sink, TableSink):  # which has shown them already
         for findings in failed:
             message = printable(findings.message or "")
