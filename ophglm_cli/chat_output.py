@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 
@@ -10,16 +11,23 @@ from rich.cells import cell_len, set_cell_size
 from rich.text import Text
 
 from ophglm_core.chat.comparison import compare
+from ophglm_core.chat.own_words import LINE_STARTS
 from ophglm_core.chat.report import heading, threshold_text
 from ophglm_core.findings import Findings, notice
 from ophglm_core.wording import eye_name, grade_text, is_chinese, message_in, percent
 
 from .phrases import say
 from .sitting import Sitting
-from .terminal import label_style, stdout, uninterrupted
+from .terminal import draws, label_style, stdout, uninterrupted
 from .waiting import Spinner
 
 _BAR = 20
+#: Of a sentence of Markdown; its groups are rich's styles.
+_EMPHASIS = re.compile(
+    r"(?P<open>\*\*|__)(?=\S)(?P<bold>.+?)(?<=\S)(?P=open)"
+    r"|(?<![\w*])\*(?=[^\s*])(?P<italic>[^*]+?)(?<=\S)\*(?![\w*])"
+    r"|`(?P<cyan>[^`]+)`"
+)
 #: Of a part's words, by its kind.
 _STYLES = {"red_flag": "bold red", "remark": "dim"}
 
@@ -128,6 +136,8 @@ def show_answer(sitting: Sitting, question: str) -> None:
                     title = heading(part.kind, language) if part.kind != "red_flag" else ""
                     colon = "：" if language == "zh" else ":" if part.kind == "knowledge" else ": "
                     flow.write(f"{title}{colon}" if title else "", "bold")
+                elif part.kind == "explanation" and part.text.startswith(LINE_STARTS):
+                    flow.end_line()
                 elif part.kind != "knowledge" and language == "en":
                     flow.write(" ")
                 if part.kind in ("knowledge", "source"):  # a line each, with its source
@@ -137,13 +147,28 @@ def show_answer(sitting: Sitting, question: str) -> None:
                 for number, line in enumerate(part.text.split("\n")):
                     if number:
                         flow.end_line()
-                    flow.write(line, _STYLES.get(kind, ""))
+                    for text, style in marked(line) if kind == "explanation" else [(line, "")]:
+                        flow.write(text, style or _STYLES.get(kind, ""))
                 if part.source:
                     flow.write(f" [{part.source}]", "dim")
                 spinner.show(flow.column)
     finally:
         flow.end_line()
         sitting.keep()
+
+
+def marked(text: str) -> Iterator[tuple[str, str]]:
+    """Yield a sentence of Markdown in pieces with their styles, as a terminal can show it.
+
+    Elsewhere its marks stay, as in any file of Markdown.
+    """
+    end = 0
+    for mark in _EMPHASIS.finditer(text) if draws(stdout) and not stdout.no_color else ():
+        yield text[end : mark.start()], ""
+        name = str(mark.lastgroup)
+        yield mark[name], name
+        end = mark.end()
+    yield text[end:], ""
 
 
 class _Flow:

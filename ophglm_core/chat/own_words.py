@@ -12,8 +12,10 @@ from .answer import NO_DOSE
 _SENTENCE_END = re.compile(
     r"(?<=[.!?])(?=\s)(?!\s*[\[［])\s+|(?<=[\]］])\s+|(?<=[。！？])(?![\[［])|\n+"
 )
-#: What stands before an item of a list.
-LIST_MARK = re.compile(r"^\s*(?:[-*•#]+|\d+[.)])\s*")
+#: What stands before an item of a list, or a heading; two asterisks open what is bold.
+LIST_MARK = re.compile(r"^\s*(?:[-•#]+\s*|\*+(?:\s+|$)|\d+[.)、](?!\d)\s*)")
+#: How an item of a list, or a row of a table, begins in an answer.
+LINE_STARTS = ("- ", "|")
 _MOST_SENTENCES = 8
 _NOT_CERTAIN = (
     "A photograph can suggest a disease and not confirm one.",
@@ -44,14 +46,16 @@ def checked_sentences(
     """Yield an answer's sentences with the numbers of the passages that bear them out.
 
     pieces: the language model's text as it comes. What must not be said is replaced by what can be,
-    once each; a sentence that no passage bears out is marked.
+    once each; a sentence that no passage bears out is marked. What was an item of a list begins
+    with a dash, a row of a table with a bar.
     """
     said = set()
-    for sentence in _sentences(without_thinking(pieces)):
+    for item, sentence in _sentences(without_thinking(pieces)):
         reason = guard.check(sentence)
         numbers: tuple[int, ...] = ()
         if reason is None:
             text, numbers = check_citations(sentence, passages, language)
+            text = f"- {text}" if item else text
         elif reason in _INSTEAD:
             text = _INSTEAD[reason][language == "zh"].format(sentence)
         else:
@@ -85,13 +89,24 @@ def without_thinking(pieces: Iterable[str]) -> Iterator[str]:
         yield buffer
 
 
-def _sentences(pieces: Iterable[str]) -> Iterator[str]:
+def _sentences(pieces: Iterable[str]) -> Iterator[tuple[bool, str]]:
+    """Yield sentences, without what marks them, and whether each begins an item of a list."""
+    item = False
+    for part in _parts(pieces):
+        mark = LIST_MARK.match(part)
+        text = LIST_MARK.sub("", part).strip()
+        item = item or (mark is not None and "#" not in mark[0])
+        if re.search(r"\w", text):  # neither the mark alone nor the rule of a table
+            yield item, text
+            item = False
+
+
+def _parts(pieces: Iterable[str]) -> Iterator[str]:
     buffer = ""
     for piece in pieces:
         buffer += piece
         *complete, buffer = _SENTENCE_END.split(buffer)
-        yield from filter(None, (LIST_MARK.sub("", part).strip() for part in complete))
+        yield from complete
     # What the limit cut off is no sentence.
-    rest = LIST_MARK.sub("", buffer).strip()
-    if rest.endswith((".", "!", "?", "。", "！", "？", "]", "］")):
-        yield rest
+    if buffer.rstrip().endswith((".", "!", "?", "。", "！", "？", "]", "］", "|")):
+        yield buffer

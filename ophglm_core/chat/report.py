@@ -27,6 +27,7 @@ from ..wording import eye_name, grade_text, message_in, percent
 from .answer import AnswerPart, describe_all
 from .conversation import Chat
 from .exchange import Exchange
+from .own_words import LINE_STARTS
 
 _FORMATS = {
     ".md": "md",
@@ -249,7 +250,9 @@ def _groups(
             if p.kind == kind
         ]
         if kind == "explanation":  # sentence by sentence as they were checked
-            texts = [(" ".join(text for text, _ in texts), None)]
+            lines = ("\n" if text.startswith(LINE_STARTS) else " " for text, _ in texts)
+            pairs = zip(lines, texts, strict=True)
+            texts = [("".join(start + text for start, (text, _) in pairs).strip(), None)]
         yield kind, heading(kind, language), texts
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import io
 import json
+import re
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -19,6 +20,7 @@ from rich.console import Console
 from ophglm_cli import chat_output, commands, heatmap_output
 from ophglm_cli.commands import COMMANDS, Leave, understand
 from ophglm_cli.sitting import Sitting
+from ophglm_core.chat.answer import AnswerPart
 from ophglm_core.chat.conversation import Chat
 from ophglm_core.conditions import DEFAULT_LABELS, default_labels
 from ophglm_core.errors import OphglmError, UsageError
@@ -371,3 +373,35 @@ def test_a_transcript_outlives_its_conversation(room: Room, tmp_path: Path) -> N
         assert "retinitis" in held.read_text(encoding="utf-8")
     assert "What is glaucoma?" in (tmp_path / "talk.md").read_text(encoding="utf-8")
     assert len(list(tmp_path.glob("talk*"))) == 4
+
+
+def explained(room: Room, monkeypatch: pytest.MonkeyPatch, **options: Any) -> str:
+    """What is printed of an answer in a language model's own Markdown."""
+    console = Console(file=io.StringIO(), width=40, highlight=False, **options)
+    monkeypatch.setattr(chat_output, "stdout", console)
+    room.console = console
+
+    def ask(text: str) -> Iterator[AnswerPart]:
+        for said in ("It has **two very** signs: [1]", "- `first` of a*b [1]", "- *the* second."):
+            yield AnswerPart("explanation", said)
+
+    room.sitting.chat.ask = ask  # type: ignore[assignment, method-assign]
+    return room.do("What is it?")
+
+
+def test_markdown_is_shown_on_a_terminal_and_stays_as_it_is_elsewhere(
+    room: Room, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plain = (
+        "In other words: It has **two very** signs: [1]\n- `first` of a*b [1]\n- *the* second.\n"
+    )
+    assert explained(room, monkeypatch, soft_wrap=True) == plain
+    terminal = {"force_terminal": True, "_environ": {"TERM": "xterm-256color"}}
+    without = explained(room, monkeypatch, no_color=True, **terminal)
+    assert "**two very**" in " ".join(re.sub(r"\x1b\[[0-9;]*m", "", without).split())
+    drawn = explained(room, monkeypatch, color_system="256", **terminal)
+    assert "\x1b[1mtwo\x1b[0m \x1b[1mvery\x1b[0m" in drawn.replace("\x1b[1m \x1b[0m", " ")
+    shown = re.sub(r"\x1b\[[0-9;]*m", "", drawn)
+    assert (
+        shown == "In other words: It has two very signs: \n[1]\n- first of a*b [1]\n- the second.\n"
+    )

@@ -33,7 +33,7 @@ export class Turn {
       }
       this.root.insertBefore(this.paragraph, this.sources);
     } else {
-      this.paragraph.append(" ");
+      this.paragraph.append(/^(- |\|)/.test(part.text) ? "\n" : " ");
     }
     this.kind = part.kind;
     this.paragraph.append(part.text);

@@ -102,6 +102,22 @@ def test_a_contradiction_is_shown() -> None:
     ]
 
 
+def test_lists_and_tables_keep_their_lines_and_what_is_bold_its_marks() -> None:
+    said = sentences(
+        "**Relatives** have a higher risk of open-angle glaucoma [1].\n"
+        "# Advice\n"
+        "- Relatives should be examined from the age of 40 [2].\n"
+        "1. Relatives have a higher risk. 0.5 of relatives have it.\n\n"
+        "| who | when |\n|---|---|\n| Relatives examined | age of 40 years |\n"
+    )
+    assert said[0].startswith("**Relatives** have")
+    assert said[1].startswith("Advice")
+    assert said[2] == "- Relatives should be examined from the age of 40. [2]"
+    assert said[3].startswith("- Relatives have a higher risk.")
+    assert said[4].startswith("0.5 of")
+    assert [line[:5] for line in said[5:]] == ["| who", "| Rel"]
+
+
 def test_thinking_is_not_shown() -> None:
     text = "<think>The user has glaucoma. Hm.</think>Relatives have a higher risk."
     for step in (1, 4, 100):
