@@ -3,57 +3,42 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from pathlib import Path
-from types import SimpleNamespace
+from typing import ClassVar
 
 import pytest
 from click.testing import Result
 from typer.testing import CliRunner
 
 from ophglm_cli.main import app
-from ophglm_core.conditions import DEFAULT_LABELS, default_labels
-from ophglm_core.errors import InputError
+from ophglm_core.conditions import DEFAULT_LABELS
 from ophglm_core.findings import Findings
-from ophglm_core.images import load_disc
 
 from ..conftest import draw_fundus
+from .conftest import MadeUp, Run, answers_instead
 
-Run = Callable[..., Result]
 
-
-class MadeUp:
+class ByName(MadeUp):
     """Finds retinopathy, the more probable the higher the number that names the file."""
 
-    thresholds = dict.fromkeys(DEFAULT_LABELS, 0.3)
+    thresholds: ClassVar = dict.fromkeys(DEFAULT_LABELS, 0.3)
     referable = 0.25
-
-    def __init__(self) -> None:
-        self.stop_after = 10**9
 
     def classify(
         self, pictures: Iterable[Path], keep_outputs: bool = False, fine: bool = False
     ) -> Iterator[Findings]:
-        for number, picture in enumerate(pictures):
-            if number == self.stop_after:
-                raise KeyboardInterrupt
-            try:
-                load_disc(picture, 64)
-            except InputError as error:
-                yield Findings(str(picture), "error", "m", message=str(error))
-                continue
-            values = dict.fromkeys(DEFAULT_LABELS, 0.0) | {"dr": int(picture.stem) / 100}
-            yield Findings(str(picture), "ok", "m", values, ["dr"], 2, referable=True)
+        for findings in super().classify(pictures, keep_outputs, fine):
+            if findings.status == "ok":
+                value = int(Path(findings.image).stem) / 100
+                findings = replace(findings, probabilities=findings.probabilities | {"dr": value})
+            yield findings
 
 
 @pytest.fixture
 def made_up(monkeypatch: pytest.MonkeyPatch) -> MadeUp:
-    classifier = MadeUp()
-    assistant = SimpleNamespace(
-        classifier=classifier, labels=default_labels(), model=SimpleNamespace(identity="m")
-    )
-    monkeypatch.setattr("ophglm_core.load", lambda model: assistant)
-    return classifier
+    return answers_instead(ByName(), monkeypatch)
 
 
 @pytest.fixture
