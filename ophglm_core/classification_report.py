@@ -24,7 +24,7 @@ from .findings import NOTICE
 from .grading import GRADE_NAMES
 from .images import Picture, crop_disc, open_photograph
 from .templates import load_template
-from .wording import percent
+from .wording import percent, sentence_case
 
 #: Of each condition, and of what cannot be graded, so many are shown.
 MOST_SHOWN = 24
@@ -130,6 +130,7 @@ class ClassificationReport:
             escape=True,
             percent=percent,
             reason=_reason,
+            sentence_case=sentence_case,
         ).render(
             model=self._model,
             version=__version__,

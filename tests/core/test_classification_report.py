@@ -91,6 +91,7 @@ def test_names_are_escaped_and_nothing_is_fetched(tmp_path: Path) -> None:
     assert page.count(NOTICE) == 1
     assert "over 99%" in page
     assert "left eye" in page
+    assert "<h2>Diabetic retinopathy</h2>" in page
     assert "Passed over: 3 .txt." in page
 
 
