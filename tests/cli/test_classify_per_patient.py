@@ -1,4 +1,4 @@
-"""`ophglm classify --per-patient` and `--format fhir`, with `test_classify`'s made-up classifier."""
+"""`ophglm classify` by patient and in FHIR, with the made-up classifier of `test_classify`."""
 
 from __future__ import annotations
 
