@@ -32,8 +32,8 @@ def classify(
     format: Annotated[
         str | None,
         typer.Option(
-            help="table, csv, jsonl or parquet. Default: by the suffix of --out; a table on a "
-            "terminal, else csv."
+            help="table, csv, jsonl, parquet or fhir (a FHIR R4 Bundle). Default: by the suffix of "
+            "--out, which is .fhir.json for fhir; a table on a terminal, else csv."
         ),
     ] = None,
     out: Annotated[
@@ -81,6 +81,7 @@ def classify(
 
     from .classify_output import Sink, StreamSink, TableSink, open_stream
     from .classify_summary import Summary
+    from .fhir_output import fhir_file, fhir_sink
     from .gathered_output import GatheredFile
     from .heatmap_files import HeatmapFolder
     from .part_file import PartFile
@@ -105,11 +106,13 @@ def classify(
     if out is not None and stream is None:
         target = Path(os.path.realpath(out))  # a link to a file stays one
         identity = assistant.model.identity
-        if per_patient:
-            gather = patient_file(chosen, labels)
+        if chosen == "fhir" or per_patient:
+            gather = fhir_file(assistant) if chosen == "fhir" else patient_file(chosen, labels)
             sink = part = GatheredFile(target, gather, identity, labels, images, overwrite)
         else:
             sink = part = PartFile(target, chosen, identity, labels, images, overwrite)
+    elif chosen == "fhir":
+        sink = fhir_sink(assistant, stream)
     elif per_patient:
         sink = patient_sink(chosen, labels, stream)
     else:
@@ -177,11 +180,16 @@ def classify(
 def _format(format: str | None, out: Path | None) -> Format:
     """Return the format asked for, else that of the file's suffix, else what suits the terminal."""
     from .classify_output import SUFFIXES, Format
+    from .fhir_output import is_fhir_name
     from .terminal import stdout
 
     if format is not None and format not in list(Format):
         raise typer.BadParameter(f"'{format}' is not one of {', '.join(Format)}")
     suffix = out.suffix.lower() if out is not None else ""
+    if out is not None and is_fhir_name(out) and format in (None, "fhir"):
+        return Format.fhir
+    if format == "fhir" and suffix in ("", ".json"):
+        return Format.fhir
     if format is not None:
         if format != "table" and suffix and SUFFIXES.get(suffix, format) != format:
             raise UsageError(f"{out} is no name for {format}: its suffix says otherwise.")

@@ -45,6 +45,7 @@ class Format(StrEnum):
     csv = "csv"
     jsonl = "jsonl"
     parquet = "parquet"
+    fhir = "fhir"
 
 
 #: What a file's suffix says of its format.

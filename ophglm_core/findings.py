@@ -91,6 +91,7 @@ class Findings:
             "acquired": self.acquired,
             "model": self.model,
             "dicom": asdict(self.origin) if self.origin else None,
+            "eye_given": self.eye_given if self.laterality else None,
         }
 
 

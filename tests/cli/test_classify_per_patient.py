@@ -1,4 +1,4 @@
-"""`ophglm classify --per-patient` with the made-up classifier of `test_classify`."""
+"""`ophglm classify` by patient and in FHIR, with the made-up classifier of `test_classify`."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import os
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 
@@ -23,7 +23,10 @@ from .test_classify import rows_of, stop
 
 
 class WithEyes(MadeUp):
-    """Says which eye it is, as the classifier does."""
+    """Says which eye it is, as the classifier does, and its thresholds."""
+
+    thresholds: ClassVar = dict.fromkeys(DEFAULT_LABELS, 0.01)
+    referable = 0.3
 
     def classify(self, pictures: Iterable[Path], *arguments: bool, **named: bool) -> Iterator[Any]:
         for findings in super().classify(pictures, *arguments, **named):
@@ -126,3 +129,35 @@ def test_a_full_disk_is_one_sentence(run: Run, pairs: Path) -> None:
     result = run(pairs, "--per-patient", "--out", "/dev/full")
     assert result.exit_code == 1
     assert "No space left on device" in result.stderr
+
+
+@pytest.mark.parametrize("arguments", [["--out", "a.fhir.json"], ["--format", "fhir"]])
+def test_fhir_in_a_file_and_on_standard_output(run: Run, pairs: Path, arguments: list[str]) -> None:
+    bundle = pytest.importorskip("fhir.resources.R4B.bundle")
+    result = run(pairs, *arguments)
+    assert result.exit_code == 1  # one picture cannot be read
+    text = result.stdout if "fhir" in arguments else Path("a.fhir.json").read_text("utf-8")
+    made = bundle.Bundle.model_validate_json(text)
+    kinds = [entry.resource.get_resource_type() for entry in made.entry]
+    assert kinds.count("DiagnosticReport") == kinds.count("Patient") == 4
+    assert kinds.count("Media") == 6
+
+
+def test_fhir_of_a_stopped_run_has_all_pictures(run: Run, made_up: MadeUp, pairs: Path) -> None:
+    out = ["--format", "fhir", "--out", "a.json"]
+    stop(run, made_up, 3, pairs, *out)
+    run(pairs, *out)
+    assert "1_left.png" not in made_up.seen
+    entries = json.loads(Path("a.json").read_text("utf-8"))["entry"]
+    media = [e for e in entries if e["resource"]["resourceType"] == "Media"]
+    assert len(media) == 6
+
+
+def test_a_name_of_another_format_is_refused(run: Run, pairs: Path) -> None:
+    for arguments in (
+        ["--format", "fhir", "--out", "a.csv"],
+        ["--format", "csv", "--out", "a.fhir.json"],
+    ):
+        result = run(pairs, *arguments)
+        assert result.exit_code == 2
+        assert "suffix says otherwise" in " ".join(result.stderr.split())

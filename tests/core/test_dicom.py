@@ -10,7 +10,7 @@ from PIL import Image
 
 from ophglm_core import dicom
 from ophglm_core.classifier import _laterality
-from ophglm_core.dicom import Tags
+from ophglm_core.dicom import Origin, Tags
 from ophglm_core.errors import InputError
 from ophglm_core.picture_files import Photograph, open_file
 
@@ -224,6 +224,20 @@ def frames(letter: str) -> Any:
 )
 def test_laterality(tmp_path: Path, picture: np.ndarray, tags: Any, eye: str | None) -> None:
     assert read(saved(dataset(picture, **tags), tmp_path / "a.dcm")).tags.laterality == eye
+
+
+def test_where_a_file_belongs(tmp_path: Path, picture: np.ndarray) -> None:
+    tags = {"PatientID": "P1 ", "StudyInstanceUID": "1.2.3", "InstitutionName": "an eye clinic"}
+    made = dataset(picture, **tags)
+    read_tags = read(saved(made, tmp_path / "a.dcm")).tags
+    assert read_tags.patient == "P1"
+    assert read_tags.origin == Origin("an eye clinic", "1.2.3", str(made.SOPInstanceUID))
+    made.IssuerOfPatientID = "the health service"
+    issuer = read(saved(made, tmp_path / "b.dcm")).tags.origin
+    assert issuer is not None
+    assert issuer.issuer == "the health service"
+    draw_fundus((120, 100)).save(tmp_path / "c.png")
+    assert read(tmp_path / "c.png").tags.origin is None
 
 
 def test_tags_go_before_the_name() -> None:

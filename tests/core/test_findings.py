@@ -92,6 +92,7 @@ def test_json_keeps_its_published_fields() -> None:
         "acquired",
         "model",
         "dicom",
+        "eye_given",
     ]
     assert list(line["probabilities"]) == list(DEFAULT_LABELS)
     assert line["probabilities"]["dr"] == 0.9123
