@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -18,6 +19,7 @@ def module_name(path: Path, package: Path) -> str:
     return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
 
 
+@cache
 def modules() -> dict[str, Path]:
     return {module_name(p, package): p for package in _PACKAGES for p in package.rglob("*.py")}
 
@@ -55,6 +57,7 @@ def statements(tree: ast.Module) -> list[ast.AST]:
     return result
 
 
+@cache
 def arrows(everywhere: bool) -> dict[str, set[str]]:
     return {name: imported(name, path, everywhere) for name, path in modules().items()}
 
