@@ -7,14 +7,16 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, TextIO
 
 import typer
 
 from ophglm_core.errors import InputError, UsageError
 
 if TYPE_CHECKING:
-    from .classify_output import Format
+    from ophglm_core.assistant import Assistant
+
+    from .classify_output import Format, Sink
 
 
 def classify(
@@ -79,13 +81,10 @@ def classify(
     from ophglm_core.findings import NOTICE
     from ophglm_core.inputs import Shard, collect
 
-    from .classify_output import Sink, StreamSink, TableSink, open_stream
+    from .classify_output import TableSink, open_stream
     from .classify_summary import Summary
-    from .fhir_output import fhir_file, fhir_sink
-    from .gathered_output import GatheredFile
     from .heatmap_files import HeatmapFolder
     from .part_file import PartFile
-    from .patient_output import patient_file, patient_sink
     from .report_file import ReportFile, check_report
     from .run_record import write_record
     from .terminal import counter, stderr
@@ -101,22 +100,9 @@ def classify(
     labels = assistant.labels
     inputs = collect(named, wanted)
     images = [image for image in inputs.pictures if isinstance(image, Path)]
-    sink: Sink
-    part: PartFile | None = None
-    if out is not None and stream is None:
-        target = Path(os.path.realpath(out))  # a link to a file stays one
-        identity = assistant.model.identity
-        if chosen == "fhir" or per_patient:
-            gather = fhir_file(assistant) if chosen == "fhir" else patient_file(chosen, labels)
-            sink = part = GatheredFile(target, gather, identity, labels, images, overwrite)
-        else:
-            sink = part = PartFile(target, chosen, identity, labels, images, overwrite)
-    elif chosen == "fhir":
-        sink = fhir_sink(assistant, stream)
-    elif per_patient:
-        sink = patient_sink(chosen, labels, stream)
-    else:
-        sink = TableSink(labels) if chosen == "table" else StreamSink(chosen, labels, stream)
+    target = Path(os.path.realpath(out)) if out and not stream else None  # a link stays one
+    sink = _sink(assistant, chosen, per_patient, images, target or stream, overwrite)
+    part = sink if isinstance(sink, PartFile) else None
     summary = Summary(labels)
     page = ReportFile(report, assistant) if report is not None else None
 
@@ -160,7 +146,7 @@ def classify(
             if findings.status == "error":
                 failed.append(findings)
             tick(1)
-    if part is not None:
+    if target is not None:
         write_record(target, assistant.classifier, inputs, summary, wanted)
     if page is not None:
         page.write(inputs.passed_over.kinds)
@@ -175,6 +161,34 @@ def classify(
     stderr.print(NOTICE, style="dim")
     if failed:
         raise typer.Exit(1)
+
+
+def _sink(
+    assistant: Assistant,
+    format: Format,
+    per_patient: bool,
+    images: list[Path],
+    to: Path | TextIO | None,
+    overwrite: bool,
+) -> Sink:
+    """Return what takes the rows. to: a file, a stream, or None for the terminal."""
+    from .classify_output import StreamSink, TableSink
+    from .fhir_output import fhir_file, fhir_sink
+    from .gathered_output import GatheredFile
+    from .part_file import PartFile
+    from .patient_output import patient_file, patient_sink
+
+    labels, identity = assistant.labels, assistant.model.identity
+    if isinstance(to, Path):
+        if format == "fhir" or per_patient:
+            gather = fhir_file(assistant) if format == "fhir" else patient_file(format, labels)
+            return GatheredFile(to, gather, identity, labels, images, overwrite)
+        return PartFile(to, format, identity, labels, images, overwrite)
+    if format == "fhir":
+        return fhir_sink(assistant, to)
+    if per_patient:
+        return patient_sink(format, labels, to)
+    return TableSink(labels) if format == "table" else StreamSink(format, labels, to)
 
 
 def _format(format: str | None, out: Path | None) -> Format:
