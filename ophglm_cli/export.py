@@ -24,6 +24,13 @@ def export(
     quantize: Annotated[
         str, typer.Option(help="With --merge: F16, Q8_0, Q6_K, Q5_K_M, Q4_K_M, Q4_1 or Q4_0.")
     ] = "Q4_K_M",
+    llm: Annotated[
+        str | None,
+        typer.Option(
+            help="The GGUF of the language model that the parts were trained with, if that was a "
+            "folder or a hub id, or lies elsewhere now."
+        ),
+    ] = None,
 ) -> None:
     """Write a model folder's ONNX files again and compare the torch and the local runtime.
 
@@ -41,7 +48,7 @@ def export(
 
     with fraction_bar("comparing") as progress:
         done = ophglm.export(
-            ophglm.open_model(model), vqa, prompts, quantize if merge else None, progress
+            ophglm.open_model(model), vqa, prompts, quantize if merge else None, llm, progress
         )
     stdout.print(f"encoder: logits differ by at most {done.encoder_difference:.1e}")
     if done.merged is not None:

@@ -14,6 +14,7 @@ from pathlib import Path
 from .assets import bundled_models, embedded_gguf, resolve_llm
 from .errors import UsageError
 from .files import file_sha256
+from .llm_norms import norms_sha256
 from .manifest import AdapterPart, FusionPart
 from .model_folder import ModelFolder, identify_llm, open_model
 
@@ -48,6 +49,14 @@ class LlmSource:
         if self.is_gguf:
             return file_sha256(self.path)
         return identify_llm(str(self.path)).sha256
+
+    @cached_property
+    def norms_sha256(self) -> str | None:
+        """The hash of its normalisations, which its other forms share, or None."""
+        try:
+            return norms_sha256(self.path)
+        except UsageError:
+            return None
 
 
 def find_llm(name: str | None) -> LlmSource:
@@ -124,13 +133,16 @@ def trained_with(model: ModelFolder, part: FusionPart | AdapterPart | None = Non
 def belongs(model: ModelFolder, source: LlmSource, part: FusionPart | AdapterPart) -> bool:
     """Whether a part of a folder was trained with a language model.
 
-    It is known by its weights; where none were recorded, a folder or hub id is by its name.
+    It is known by its weights, also in another form: a GGUF of any quantisation is what it was made
+    of. Where no weights were recorded, a folder or hub id is known by its name.
     """
     llm = model.manifest.llm_of(part)
     if llm is None:
         return False
     if source.name is None:
         return llm.package is not None
+    if llm.norms_sha256 is not None and llm.norms_sha256 == source.norms_sha256:
+        return True
     if source.is_gguf:
         return llm.sha256 == source.sha256
     if llm.package is not None:

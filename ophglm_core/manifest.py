@@ -105,20 +105,25 @@ class LanguageModelInfo:
     """The language model that a folder's parts were trained with; it is not in the folder.
 
     name: by its file or folder, or a hub id. file: its GGUF. sha256: of the file, or of a folder's
-    weights. package: the Python package that carries it. These make it what it is; architecture (by
-    transformers), chat_template_sha256 and licence describe it, where they are known.
+    weights. package: the Python package that carries it. These make it what it is. norms_sha256: of
+    its normalisations (see llm_norms), by which it is known in another form; architecture (by
+    transformers), chat_template_sha256 and licence describe it; each where it is known.
     """
 
     name: str
     file: str | None = None
     sha256: str | None = None
     package: str | None = None
+    norms_sha256: str | None = field(default=None, compare=False)
     architecture: str | None = field(default=None, compare=False)
     chat_template_sha256: str | None = field(default=None, compare=False)
     licence: str | None = field(default=None, compare=False)
 
     def same_as(self, other: LanguageModelInfo) -> bool:
-        """Whether two descriptions are of one model: by its weights, else by its name."""
+        """Whether two descriptions are of one model: by its weights, whatever their form, else by
+        its name."""
+        if self.norms_sha256 is not None and self.norms_sha256 == other.norms_sha256:
+            return True
         if self.sha256 is not None and other.sha256 is not None:
             return self.sha256 == other.sha256
         return self.name == other.name

@@ -75,7 +75,7 @@ class ModelFolder:
         if not reads_gguf(name):
             raise UsageError(
                 f"The {kind} was trained with {name}, which llama.cpp cannot read; convert "
-                f"it with llama.cpp's 'python convert_hf_to_gguf.py {name}' and train on that."
+                f"it with llama.cpp's 'python convert_hf_to_gguf.py {name}' and give that as --llm."
             )
         path = resolve_llm(name)
         if llm is not None and llm.sha256 is not None and file_sha256(path) != llm.sha256:

@@ -263,3 +263,16 @@ def write_family(name: str, folder: Path, seed: int = 0) -> Path:
     model.save_pretrained(folder)
     tokenizer.save_pretrained(folder)
     return folder
+
+
+def write_trained_family(name: str, folder: Path, seed: int = 0) -> Path:
+    """Write a family's tiny model as if it had been trained, in bf16 as models are published."""
+    from ophglm_core.networks.language_model import TorchLanguageModel
+
+    plain = TorchLanguageModel(str(write_family(name, folder)), torch.device("cpu"))
+    generator = torch.Generator().manual_seed(seed)
+    for key, parameter in plain.model.named_parameters():
+        if key.endswith("norm.weight"):
+            parameter.data += 0.1 * torch.randn(parameter.shape, generator=generator)
+    plain.model.to(torch.bfloat16).save_pretrained(str(folder))
+    return folder

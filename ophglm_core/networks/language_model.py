@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from contextlib import redirect_stderr
+from contextlib import redirect_stderr, suppress
 from functools import cached_property
 from io import StringIO
 from pathlib import Path
@@ -17,6 +17,7 @@ from ..assets import embedded_gguf, reads_gguf, resolve_llm
 from ..chat_template import neutralize, render
 from ..errors import UsageError
 from ..llm_info import read_card
+from ..llm_source import find_llm
 from ..manifest import LanguageModelInfo
 from ..model_folder import identify_llm
 from ..runtime.gguf_header import read_header
@@ -89,6 +90,8 @@ class TorchLanguageModel:
         info.architecture = str(self.model.config.model_type)
         if self.template is not None:
             info.chat_template_sha256 = hashlib.sha256(self.template.encode()).hexdigest()
+        with suppress(UsageError):  # transformers has it from where we do not look
+            info.norms_sha256 = find_llm(self._given).norms_sha256
         info.licence = _licence(self._given)
         return info
 

@@ -17,16 +17,36 @@ from ..errors import UsageError
 _SCALARS = {0: "B", 1: "b", 2: "H", 3: "h", 4: "I", 5: "i", 6: "f", 7: "?", 10: "Q", 11: "q"}
 _SCALARS[12] = "d"
 _STRING, _ARRAY = 8, 9
+#: Types of tensors that are not quantised.
+F32, F16 = 0, 1
+_ALIGNMENT = 32
 #: Longer lists are vocabularies, which nobody asks for here.
 _LONGEST = 64
 
 
 @dataclass(frozen=True)
+class GgufTensor:
+    """count: of its numbers. kind: ggml's number of its type. offset: in bytes, from where the
+    tensors' data begins."""
+
+    count: int
+    kind: int
+    offset: int
+
+
+@dataclass(frozen=True)
 class GgufHeader:
-    """metadata: numbers, texts and short lists by their key. parameters: how many."""
+    """metadata: numbers, texts and short lists by their key. tensors: by their names. data: where
+    in the file the tensors' data begins."""
 
     metadata: dict[str, Any]
-    parameters: int
+    tensors: dict[str, GgufTensor]
+    data: int
+
+    @property
+    def parameters(self) -> int:
+        """How many numbers the tensors have."""
+        return sum(tensor.count for tensor in self.tensors.values())
 
 
 def read_header(path: Path) -> GgufHeader:
@@ -48,13 +68,15 @@ def _read(stream: BinaryIO) -> GgufHeader:
     for _ in range(pairs):
         key = _string(stream)
         metadata[key] = _value(stream, _scalar(stream, "I"))
-    parameters = 0
+    found = {}
     for _ in range(tensors):
-        _string(stream)
-        parameters += prod(_scalar(stream, "Q") for _ in range(_scalar(stream, "I")))
-        stream.seek(12, 1)  # type and offset
+        name = _string(stream)
+        count = prod(_scalar(stream, "Q") for _ in range(_scalar(stream, "I")))
+        found[name] = GgufTensor(count, _scalar(stream, "I"), _scalar(stream, "Q"))
     kept = {key: value for key, value in metadata.items() if value is not None}
-    return GgufHeader(kept, parameters)
+    alignment = int(kept.get("general.alignment", _ALIGNMENT))
+    data = -(-stream.tell() // alignment) * alignment
+    return GgufHeader(kept, found, data)
 
 
 def _scalar(stream: BinaryIO, code: str) -> Any:

@@ -35,7 +35,7 @@ from ophglm_core.networks.lora import load_adapter
 from ophglm_core.runtime.llama import LlamaSession
 
 from ..conftest import draw_labelled
-from ..families import FAMILIES, write_family
+from ..families import FAMILIES, write_trained_family
 from ..families_gguf import write_family_gguf
 
 STAGES = ("train-fusion", "sft", "LoRA GGUF", "merge", "chat local")
@@ -55,7 +55,8 @@ _TAIL = """
 `train-fusion`, `sft`: from a GGUF where transformers reads the family's (base: GGUF), else from a
 folder in Hugging Face's form. `LoRA GGUF`: `adapter.gguf` in llama.cpp beside the adapter in torch,
 by the correlation of the next token's logits. `merge`: the file with the adapter in it beside both
-apart. `chat local`: a conversation about a photograph in llama.cpp, with fusion module and adapter.
+apart. `chat local`: a conversation about a photograph in llama.cpp, with fusion module and adapter;
+what was trained from a folder is known there by the normalisations of the GGUF.
 
 Any other family trains from a folder; its adapter is then for the torch runtime alone, which is
 said before the training. A GGUF of another architecture is refused before the training. A template
@@ -90,7 +91,7 @@ class Inputs:
 
 def stages(name: str, inputs: Inputs, work: Path) -> dict[str, str]:
     """Return what became of each stage of a family: 'ok' with a figure, or why not."""
-    folder = write_family(name, work / "hf")
+    folder = write_trained_family(name, work / "hf")
     plain = TorchLanguageModel(str(folder), torch.device("cpu"))
     base = write_family_gguf(name, plain, work / "base.gguf")
     cells = {}
@@ -114,10 +115,7 @@ def stages(name: str, inputs: Inputs, work: Path) -> dict[str, str]:
 
     def chat() -> str:
         remarks: list[str] = []
-        if cells["base"] == "GGUF":
-            talk = ophglm.load(tuned, llm=base, remark=remarks.append).chat(str(sample_path()))
-        else:
-            ophglm.open_model(tuned).trained_gguf(open_model(tuned).manifest.adapter)  # refuses
+        talk = ophglm.load(tuned, llm=base, remark=remarks.append).chat(str(sample_path()))
         assert not remarks, remarks
         assert talk.about["adapter"], talk.about
         assert any(part.text for part in talk.ask("What is glaucoma?"))
