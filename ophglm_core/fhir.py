@@ -11,7 +11,9 @@ from __future__ import annotations
 import json
 import uuid
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
+from datetime import date
 from typing import Any
 
 from .conditions import NORMAL, LabelSet
@@ -112,9 +114,8 @@ def _study(
             entry = _entry(observation)
             results.append(entry["fullUrl"])
             yield entry
-    days = sorted(whole.acquired)
     if common.software.referable is not None:
-        referral = _entry(_referral(whole, media, days, common))
+        referral = _entry(_referral(whole, media, common))
         results.append(referral["fullUrl"])
         yield referral
     report: Resource = {
@@ -122,7 +123,7 @@ def _study(
         "status": "preliminary",
         "code": {"text": "Automated classification of colour fundus photographs"},
         "subject": _reference(common.patient),
-        **_effective(days),
+        **_effective(whole.acquired),
         "issued": common.issued,
         "result": [_reference(url) for url in results],
         "media": [{"link": _reference(url)} for url in media],
@@ -159,7 +160,7 @@ class _Common:
 
 
 def _observations(row: Row, picture: str, common: _Common) -> Iterator[Resource]:
-    about = {**_effective([row["acquired"]] if row["acquired"] else []), **_site(row, common)}
+    about = {**_effective([row["acquired"]]), **_site(row, common)}
 
     def observation(code: Resource, **values: Any) -> Resource:
         return common.observation(code, [picture], **about, **values)
@@ -243,7 +244,7 @@ def _grade(row: Row) -> Resource:
     return {"valueCodeableConcept": {"coding": coding, "text": text}}
 
 
-def _referral(whole: Patient, pictures: list[str], days: list[str], common: _Common) -> Resource:
+def _referral(whole: Patient, pictures: list[str], common: _Common) -> Resource:
     words = {True: "suggested", False: "not suggested"}
     if whole.referable is None:
         values = _absent("not every eye that is known of was judged")
@@ -257,7 +258,7 @@ def _referral(whole: Patient, pictures: list[str], days: list[str], common: _Com
         "valueQuantity": _quantity(round(common.software.referable or 0.0, 4)),
     }
     return common.observation(
-        {"text": text}, pictures, **_effective(days), **values, component=[at]
+        {"text": text}, pictures, **_effective(whole.acquired), **values, component=[at]
     )
 
 
@@ -299,7 +300,8 @@ def _body_structure(side: str, patient: str) -> Resource:
 def _media(row: Row, common: _Common) -> Resource:
     instance = (row.get("dicom") or {}).get("instance")
     uid = {"system": "urn:dicom:uid", "value": f"urn:oid:{instance}"}
-    created = {"createdDateTime": row["acquired"]} if row["acquired"] else {}
+    days = _days([row["acquired"]])
+    created = {"createdDateTime": days[0]} if days else {}
     return {
         "resourceType": "Media",
         **({"identifier": [uid]} if instance else {}),
@@ -323,7 +325,17 @@ def _eye_text(row: Row) -> str:
     return f"{row['eye']} eye" + ("" if row.get("eye_given") else " by its file name")
 
 
-def _effective(days: list[str]) -> Resource:
+def _days(values: Iterable[str | None]) -> list[str]:
+    """Return the days that are one, sorted: tags also hold 2024-00-00, which FHIR refuses."""
+    days = []
+    for value in filter(None, values):
+        with suppress(ValueError):
+            days.append(date.fromisoformat(value).isoformat())
+    return sorted(days)
+
+
+def _effective(values: Iterable[str | None]) -> Resource:
+    days = _days(values)
     if not days:
         return {}
     if days[0] == days[-1]:

@@ -216,3 +216,27 @@ def test_dicom_studies_are_reports_of_one_patient() -> None:
     assert reports[0]["subject"] == reports[1]["subject"] != reports[2]["subject"]
     assert of_kind(made, "Media")[0]["identifier"][0]["value"] == "urn:oid:1.2.3.7"
     assert of_kind(made, "Media")[0]["bodySite"]["text"] == "right eye"
+
+
+def test_days_of_a_study_and_what_is_no_day() -> None:
+    def on(name: str, day: str) -> dict[str, Any]:
+        return row(name, patient="P1", acquired=day)
+
+    made = bundle(on("a.dcm", "2024-05-03"), on("b.dcm", "2024-00-00"), on("c.dcm", "2024-04-30"))
+    (report,) = of_kind(made, "DiagnosticReport")
+    assert report["effectivePeriod"] == {"start": "2024-04-30", "end": "2024-05-03"}
+    assert [m.get("createdDateTime") for m in of_kind(made, "Media")] == [
+        "2024-05-03",
+        None,
+        "2024-04-30",
+    ]
+
+
+@pytest.mark.parametrize("label", [label for label in LABELS if label != "normal"])
+def test_no_disease_is_the_value_of_an_observation(label: str) -> None:
+    """Neither flagged nor nearly certain: what is named is a probability of signs."""
+    made = bundle(row(probabilities=LOW | {label: 0.9999}, positive=[label]))
+    for o in of_kind(made, "Observation"):
+        values = [o.get("valueCodeableConcept", {}).get("text", "")]
+        values += [report["conclusion"] for report in of_kind(made, "DiagnosticReport")]
+        assert not any(CONDITIONS[label].name in value for value in values)
