@@ -260,10 +260,12 @@ class Chat:
     def _shorten(self, exchange: Exchange) -> bool:
         """Keep the beginning of a question that is too long, and return whether it was.
 
-        It gets half of the context: what it is answered from, and the answer, need room too.
+        It gets half of the context: what it is answered from, and the answer, need room too. Of a
+        small model, which makes little of a long text and reads it for many seconds, a quarter.
         """
-        whole = exchange.text
-        text = beginning(whole, (self.model.context - self._reserve) // 2, self.model.count)
+        whole, room = exchange.text, self.model.context - self._reserve
+        most = room // (2 if self.profile.capable else 4)
+        text = beginning(whole, most, self.model.count)
         if text == whole:
             return False
         exchange.question, exchange.task = parse_question(text, self.labels), task_in(text)

@@ -113,26 +113,6 @@ def test_a_long_conversation_forgets_its_oldest_turns_and_goes_on() -> None:
     session.close()
 
 
-def test_of_a_text_that_does_not_fit_the_beginning_is_answered(talk: Chat) -> None:
-    letter = "What causes glaucoma? " + "Is there more to say of the eye? " * 900
-    remark, *parts = answer(talk, letter)
-    assert remark.kind == "remark"
-    assert "read up to “…" in remark.text
-    assert "pressure" in text(parts, "knowledge")
-    (exchange,) = talk.exchanges
-    assert letter.startswith(exchange.text)
-    assert exchange.text.endswith("of the eye?")
-    assert exchange.whole_text == letter
-    assert 1000 < talk.model.count(exchange.text) < talk.model.context / 2
-    assert answer(talk, "What causes it?")
-    # Warning signs also count beyond it, and are all that is said.
-    urgent = answer(talk, letter + "I suddenly lost the sight of my left eye this morning.")
-    assert [p.kind for p in urgent] == ["red_flag"]
-    chinese = answer(talk, "什么是青光眼？" * 2000)
-    assert "只读到" in text(chinese, "remark")
-    assert "青光眼" in text(chinese, "knowledge")
-
-
 def test_disease_that_was_asked_about_is_said_to_be_not_found(talk: Chat) -> None:
     parts = answer(talk, "Does this eye have glaucoma?")
     seen = text(parts, "finding")

@@ -4,7 +4,13 @@ from __future__ import annotations
 
 import pytest
 
+from ophglm_core.chat.conversation import Chat
 from ophglm_core.chat.length import beginning, only_read_to
+from ophglm_core.conditions import default_labels
+from ophglm_core.knowledge.retrieval import Library
+from ophglm_core.runtime.profile import EMBEDDED, ModelProfile
+
+from ...silent import Silent
 
 
 def words(text: str) -> int:
@@ -52,3 +58,30 @@ def test_the_remark_quotes_the_last_whole_words_in_one_line() -> None:
     assert "up to “…and its last words are quoted here.”," in said
     assert "\n" not in said
     assert "“短。”" in only_read_to("短。", "zh")
+
+
+@pytest.mark.parametrize(
+    ("profile", "most"),
+    [(EMBEDDED, 984), (ModelProfile(1_500_000_000, True, ("en",)), 1848)],
+)
+def test_of_a_text_that_does_not_fit_the_beginning_is_answered(
+    library: Library, profile: ModelProfile, most: int
+) -> None:
+    talk = Chat([], default_labels(), Silent(), profile, library=library)
+    letter = "What causes glaucoma? " + "Is there more to say of the eye? " * 250
+    remark, *parts = talk.ask(letter)
+    assert remark.kind == "remark"
+    assert "read up to “…" in remark.text
+    assert any("pressure" in part.text for part in parts if part.kind == "knowledge")
+    (exchange,) = talk.exchanges
+    assert letter.startswith(exchange.text)
+    assert exchange.text.endswith("of the eye?")
+    assert exchange.whole_text == letter
+    assert most - 10 < talk.model.count(exchange.text) <= most
+    # Warning signs also count beyond it, and are all that is said.
+    urgent = list(talk.ask(letter + "I suddenly lost the sight of my left eye this morning."))
+    assert [part.kind for part in urgent] == ["red_flag"]
+    remark, *parts = talk.ask("什么是青光眼？" * 1200)
+    assert "只读到" in remark.text
+    assert any("青光眼" in part.text for part in parts)
+    assert "remark" not in [part.kind for part in talk.ask("What is glaucoma?")]
