@@ -74,8 +74,7 @@ def sft(
 ) -> None:
     """Fine-tune the language model by an adapter (LoRA); encoder and fusion stay frozen.
 
-    A run that was stopped goes on when the same command is given again. The loss of every step is
-    written to OUT.loss.jsonl.
+    A run that was stopped goes on when the same command is given again.
     """
     from .packages import need_packages
     from .training_output import command_line, run
@@ -83,7 +82,6 @@ def sft(
     need_packages("torch", "timm", "transformers", "peft", "gguf", "accelerate", extra="train")
     import ophglm_core as ophglm
 
-    curve = Path(f"{out or model}".rstrip("/") + ".loss.jsonl")
     run(
         lambda callbacks: ophglm.sft(
             model,
@@ -108,6 +106,5 @@ def sft(
             max_length=max_length,
             seed=seed,
             command=command_line(),
-        ),
-        curve,
+        )
     )

@@ -30,6 +30,7 @@ from torch import Tensor, nn
 from ..errors import UsageError
 from ..files import atomic_write
 from .config import PRECISIONS, Callbacks, Progress, TrainingConfig
+from .curve import MetricsLog
 
 #: A checkpoint is written every so many seconds, or so many times as long as writing it takes.
 _SAVE_AFTER, _SAVE_SHARE = 2.0, 30.0
@@ -45,22 +46,32 @@ _LAST_RATE = 0.01
 
 @dataclass(frozen=True)
 class TrainingResult:
-    """What a training ended with: the best weights (a state dict on the CPU), and how it went."""
+    """What a training ended with: the best weights (a state dict on the CPU), and how it went.
+
+    log: of its steps; only the main process has one.
+    """
 
     best_state: dict[str, Tensor]
     best_epoch: int
     seconds: float
     precision: str
     history: list[dict[str, Any]]
+    log: MetricsLog | None = None
+
+    def write_curve(self, folder: Path, callbacks: Callbacks) -> None:
+        """Write metrics.jsonl and curve.png into a model folder."""
+        if self.log is not None:
+            self.log.write_into(folder, callbacks.remark)
 
 
 class Stage(Protocol):
     """One of the three trainings, as `fit` sees it.
 
-    out: the model folder to write. state_folder: where a stopped training keeps its state.
-    module: what is trained, after `prepare`.
+    name: 'encoder', 'fusion' or 'adapter'. out: the model folder to write. state_folder: where a
+    stopped training keeps its state. module: what is trained, after `prepare`.
     """
 
+    name: str
     out: Path
     state_folder: Path
     module: nn.Module
@@ -204,6 +215,8 @@ class Trainer:
         self.best_epoch = -1
         self.best_state: dict[str, Tensor] = {}
         self.history: list[dict[str, Any]] = []
+        main = accelerator.is_main_process
+        self.log = MetricsLog(self.folder, stage.name) if main else None
 
     @property
     def unwrapped(self) -> nn.Module:
@@ -234,6 +247,7 @@ class Trainer:
             self.seconds,
             str(self.accelerator.mixed_precision),
             self.history,
+            self.log,
         )
 
     def _exhausted(self) -> bool:
@@ -249,9 +263,14 @@ class Trainer:
         self.model.train()
         while self.step < self.steps:
             began = time.monotonic()
-            self.loss_sum += self._train_step(order[self.step * size : (self.step + 1) * size])
+            batch = order[self.step * size : (self.step + 1) * size]
+            loss, tokens = self._train_step(batch)
+            took = time.monotonic() - began
+            # Before the step counts: a stop between the two trains and writes it again.
+            self._log_step(loss, took, len(batch), tokens)
+            self.loss_sum += loss
             self.step += 1
-            self.seconds += time.monotonic() - began
+            self.seconds += took
             self._report()
             if time.monotonic() > due:
                 saving = time.monotonic()
@@ -260,7 +279,23 @@ class Trainer:
                 due = time.monotonic() + max(_SAVE_AFTER, _SAVE_SHARE * took)
         self._end_epoch()
 
-    def _train_step(self, batch: list[int]) -> float:
+    def _log_step(self, loss: float, took: float, samples: int, tokens: int) -> None:
+        if self.log is None:
+            return
+        speeds = {"samples_per_second": samples / max(took, 1e-9)}
+        if tokens:
+            speeds["tokens_per_second"] = tokens / max(took, 1e-9)
+        self.log.add(
+            step=self.epoch * self.steps + self.step + 1,
+            epoch=self.epoch + 1,
+            loss=loss,
+            learning_rate=self.optimizer.param_groups[0]["lr"],
+            seconds=self.seconds + took,
+            **speeds,
+        )
+
+    def _train_step(self, batch: list[int]) -> tuple[float, int]:
+        """Return the loss and the tokens, both of all processes."""
         update = self.epoch * self.steps + self.step + 1
         self.scheduler.step_update(update)
         parts = self.config.gradient_accumulation_steps
@@ -268,7 +303,7 @@ class Trainer:
         own = batch[rank::ranks] or batch[:1]
         pieces = [own[i::parts] for i in range(parts)]
         pieces = [piece for piece in pieces if piece]
-        total = 0.0
+        total, before = 0.0, getattr(self.stage, "tokens", 0)
         self.optimizer.zero_grad()
         for number, piece in enumerate(pieces):
             seed = hash((self.config.seed, self.epoch, self.step, rank, number)) % 2**63
@@ -287,10 +322,11 @@ class Trainer:
         self.ema.update(self.unwrapped, step=update)
         if not math.isfinite(total):
             raise UsageError("The loss is no longer a number; train with a lower --learning-rate.")
-        mean: Tensor = self.accelerator.reduce(
-            torch.tensor(total, device=self.accelerator.device), reduction="mean"
+        own_tokens = getattr(self.stage, "tokens", 0) - before
+        both: Tensor = self.accelerator.reduce(
+            torch.tensor([total, own_tokens], device=self.accelerator.device), reduction="sum"
         )
-        return float(mean)
+        return float(both[0]) / ranks, int(both[1])
 
     def _report(self, metrics: dict[str, Any] | None = None, best: bool = False) -> None:
         epochs = self.config.total_epochs
@@ -311,6 +347,14 @@ class Trainer:
             state = self.ema.module.state_dict()
             self.best_state = {k: v.detach().cpu().clone() for k, v in state.items()}
         self.seconds += time.monotonic() - began
+        if self.log is not None:
+            self.log.add(
+                step=(self.epoch + 1) * self.steps,
+                epoch=self.epoch + 1,
+                seconds=self.seconds,
+                validation={k: v for k, v in metrics.items() if k != "score"},
+                best=best,
+            )
         self.history.append(
             {"epoch": self.epoch + 1, "loss": self.loss_sum / self.steps, **metrics}
         )
@@ -343,11 +387,18 @@ class Trainer:
             },
             "history": self.history,
         }
+        if self.log is not None:
+            self.log.sync()
         # The checkpoint before stays where there is no room for this one.
         with atomic_write(self.checkpoint) as partial:
             torch.save(state, partial)
 
     def _resume(self) -> None:
+        self._load_checkpoint()
+        if self.log is not None:
+            self.log.keep(self.epoch * self.steps + self.step, self.epoch)
+
+    def _load_checkpoint(self) -> None:
         if not self.checkpoint.is_file():
             return
         try:
