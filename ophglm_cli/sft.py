@@ -71,6 +71,10 @@ def sft(
         int, typer.Option(min=64, help="Tokens of a sample at most.")
     ] = SftConfig.max_length,
     seed: Annotated[int, typer.Option()] = SftConfig.seed,
+    log: Annotated[
+        str | None,
+        typer.Option(help="A tracker to tell of each step: tensorboard, wandb, mlflow, ..."),
+    ] = None,
 ) -> None:
     """Fine-tune the language model by an adapter (LoRA); encoder and fusion stay frozen.
 
@@ -105,6 +109,7 @@ def sft(
             gradient_checkpointing=gradient_checkpointing,
             max_length=max_length,
             seed=seed,
+            log=log,
             command=command_line(),
         )
     )

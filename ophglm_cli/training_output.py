@@ -6,6 +6,7 @@ import logging
 import math
 import shlex
 import sys
+import time
 import warnings
 from collections.abc import Callable
 from pathlib import Path
@@ -22,10 +23,16 @@ if TYPE_CHECKING:
     from ophglm_core.training.config import Progress as LoopProgress
 
 
-class TrainingOutput:
-    """Shows decoding, steps and epochs on stderr."""
+#: Seconds after which a log hears that something still goes on.
+_LINE_AFTER = 60.0
 
-    def __init__(self) -> None:
+
+class TrainingOutput:
+    """Shows decoding, steps and epochs on stderr; off a terminal, a line a minute."""
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._said = clock()
         self._bar = Progress(
             TextColumn("{task.description}"),
             BarColumn(),
@@ -54,6 +61,7 @@ class TrainingOutput:
 
     def remark(self, sentence: str) -> None:
         """Show one sentence."""
+        self._said = self._clock()
         stderr.print(sentence, markup=False, highlight=False)
 
     def decoding(self, done: int, total: int) -> None:
@@ -83,6 +91,10 @@ class TrainingOutput:
         self.remark(", ".join(parts) + (" *" if event.best else ""))
 
     def _advance(self, phase: str, done: int, total: int, note: str) -> None:
+        if not stderr.is_terminal:
+            if self._clock() - self._said >= _LINE_AFTER:
+                self.remark(f"{phase}: {done} of {total}{note and ', '}{note}")
+            return
         if self._task is None or phase != self._phase:
             if self._task is not None:
                 self._bar.remove_task(self._task)

@@ -30,7 +30,7 @@ from torch import Tensor, nn
 from ..errors import UsageError
 from ..files import atomic_write
 from .config import PRECISIONS, Callbacks, Progress, TrainingConfig
-from .curve import MetricsLog
+from .curve import MetricsLog, flat_metrics
 
 #: A checkpoint is written every so many seconds, or so many times as long as writing it takes.
 _SAVE_AFTER, _SAVE_SHARE = 2.0, 30.0
@@ -115,7 +115,7 @@ def fit(stage: Stage, config: TrainingConfig, callbacks: Callbacks | None = None
     several processes train, all but the first return None. Raises InputError and UsageError.
     """
     callbacks = callbacks or Callbacks()
-    accelerator = make_accelerator(config)
+    accelerator = make_accelerator(config, tracked_folder(stage.out) if config.log else None)
     if not accelerator.is_main_process:
         callbacks = Callbacks()
     torch.manual_seed(config.seed)
@@ -130,6 +130,9 @@ def fit(stage: Stage, config: TrainingConfig, callbacks: Callbacks | None = None
         if sentence is None:
             raise
         raise UsageError(sentence) from error
+    finally:
+        for tracker in accelerator.trackers:
+            tracker.finish()
     shutil.rmtree(stage.state_folder, ignore_errors=True)
     return stage.out
 
@@ -156,8 +159,16 @@ def _what_to_change(error: Exception, config: TrainingConfig, folder: Path) -> s
     return None
 
 
-def make_accelerator(config: TrainingConfig) -> Accelerator:
-    """Return accelerate's handle on devices and processes. Raises UsageError."""
+def tracked_folder(out: Path) -> Path:
+    """Return where a tracker such as TensorBoard writes: beside the model folder, and kept."""
+    return out.with_name(out.name + ".log")
+
+
+def make_accelerator(config: TrainingConfig, tracked: Path | None = None) -> Accelerator:
+    """Return accelerate's handle on devices and processes.
+
+    tracked: the folder that a tracker writes to, where it writes files. Raises UsageError.
+    """
     precision = config.precision
     if precision not in PRECISIONS:
         raise UsageError(f"'{precision}' is no precision; use {', '.join(PRECISIONS)}.")
@@ -168,6 +179,8 @@ def make_accelerator(config: TrainingConfig) -> Accelerator:
         mixed_precision=precision,
         gradient_accumulation_steps=config.gradient_accumulation_steps,
         dynamo_backend="inductor" if getattr(config, "compiled", False) else "no",
+        log_with=config.log if tracked else None,
+        project_dir=tracked,
         cpu=not (torch.cuda.is_available() or torch.backends.mps.is_available()),
     )
 
@@ -225,6 +238,11 @@ class Trainer:
         return module
 
     @property
+    def done(self) -> int:
+        """Steps so far, over all epochs."""
+        return self.epoch * self.steps + self.step
+
+    @property
     def checkpoint(self) -> Path:
         """The file that holds the state of the run."""
         return self.folder / "checkpoint.pt"
@@ -235,6 +253,7 @@ class Trainer:
         On KeyboardInterrupt the state is saved before the exception goes on.
         """
         self._resume()
+        self._start_tracker()
         try:
             while self.epoch < self.config.total_epochs and not self._exhausted():
                 self._run_epoch()
@@ -280,13 +299,11 @@ class Trainer:
         self._end_epoch()
 
     def _log_step(self, loss: float, took: float, samples: int, tokens: int) -> None:
-        if self.log is None:
-            return
         speeds = {"samples_per_second": samples / max(took, 1e-9)}
         if tokens:
             speeds["tokens_per_second"] = tokens / max(took, 1e-9)
-        self.log.add(
-            step=self.epoch * self.steps + self.step + 1,
+        self._add_line(
+            step=self.done + 1,
             epoch=self.epoch + 1,
             loss=loss,
             learning_rate=self.optimizer.param_groups[0]["lr"],
@@ -330,8 +347,7 @@ class Trainer:
 
     def _report(self, metrics: dict[str, Any] | None = None, best: bool = False) -> None:
         epochs = self.config.total_epochs
-        done = self.epoch * self.steps + self.step
-        left = (epochs * self.steps - done) * self.seconds / max(1, done)
+        left = (epochs * self.steps - self.done) * self.seconds / max(1, self.done)
         loss = self.loss_sum / max(1, self.step)
         self.callbacks.step(
             Progress(self.epoch + 1, epochs, self.step, self.steps, loss, left, metrics, best)
@@ -347,14 +363,13 @@ class Trainer:
             state = self.ema.module.state_dict()
             self.best_state = {k: v.detach().cpu().clone() for k, v in state.items()}
         self.seconds += time.monotonic() - began
-        if self.log is not None:
-            self.log.add(
-                step=(self.epoch + 1) * self.steps,
-                epoch=self.epoch + 1,
-                seconds=self.seconds,
-                validation={k: v for k, v in metrics.items() if k != "score"},
-                best=best,
-            )
+        self._add_line(
+            step=(self.epoch + 1) * self.steps,
+            epoch=self.epoch + 1,
+            seconds=self.seconds,
+            validation={k: v for k, v in metrics.items() if k != "score"},
+            best=best,
+        )
         self.history.append(
             {"epoch": self.epoch + 1, "loss": self.loss_sum / self.steps, **metrics}
         )
@@ -396,7 +411,29 @@ class Trainer:
     def _resume(self) -> None:
         self._load_checkpoint()
         if self.log is not None:
-            self.log.keep(self.epoch * self.steps + self.step, self.epoch)
+            self.log.keep(self.done, self.epoch)
+
+    def _start_tracker(self) -> None:
+        name = self.config.log
+        if name is None or not self.accelerator.log_with:
+            return
+        # TensorBoard then hides what a killed run has told it beyond the checkpoint.
+        kwargs = {"tensorboard": {"purge_step": self.done + 1}}
+        told = {k: v for k, v in self.fingerprint.items() if isinstance(v, int | float | str)}
+        try:
+            self.accelerator.init_trackers(
+                self.stage.name, None if name == "tensorboard" else told, kwargs
+            )
+        except Exception as error:  # each tracker has errors of its own
+            first = next(iter(str(error).strip().splitlines()), type(error).__name__).rstrip(".")
+            raise UsageError(f"--log {name} cannot be used ({first}).") from error
+
+    def _add_line(self, **values: Any) -> None:
+        if self.log is None:
+            return
+        self.log.add(**values)
+        if self.accelerator.trackers:
+            self.accelerator.log(flat_metrics(values), step=values["step"])
 
     def _load_checkpoint(self) -> None:
         if not self.checkpoint.is_file():
