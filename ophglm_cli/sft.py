@@ -71,11 +71,14 @@ def sft(
         int, typer.Option(min=64, help="Tokens of a sample at most.")
     ] = SftConfig.max_length,
     seed: Annotated[int, typer.Option()] = SftConfig.seed,
+    log: Annotated[
+        str | None,
+        typer.Option(help="A tracker to tell of each step: tensorboard, wandb, mlflow, ..."),
+    ] = None,
 ) -> None:
     """Fine-tune the language model by an adapter (LoRA); encoder and fusion stay frozen.
 
-    A run that was stopped goes on when the same command is given again. The loss of every step is
-    written to OUT.loss.jsonl.
+    A run that was stopped goes on when the same command is given again.
     """
     from .packages import need_packages
     from .training_output import command_line, run
@@ -83,7 +86,6 @@ def sft(
     need_packages("torch", "timm", "transformers", "peft", "gguf", "accelerate", extra="train")
     import ophglm_core as ophglm
 
-    curve = Path(f"{out or model}".rstrip("/") + ".loss.jsonl")
     run(
         lambda callbacks: ophglm.sft(
             model,
@@ -107,7 +109,7 @@ def sft(
             gradient_checkpointing=gradient_checkpointing,
             max_length=max_length,
             seed=seed,
+            log=log,
             command=command_line(),
-        ),
-        curve,
+        )
     )

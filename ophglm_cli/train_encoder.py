@@ -111,6 +111,10 @@ def train_encoder(
         ),
     ] = False,
     seed: Annotated[int, typer.Option()] = EncoderConfig.seed,
+    log: Annotated[
+        str | None,
+        typer.Option(help="A tracker to tell of each step: tensorboard, wandb, mlflow, ..."),
+    ] = None,
 ) -> None:
     """Train the image encoder on photographs with labels and write a model folder.
 
@@ -150,6 +154,7 @@ def train_encoder(
             gradient_checkpointing=gradient_checkpointing,
             compiled=compiled,
             seed=seed,
+            log=log,
             command=command_line(),
         )
     )

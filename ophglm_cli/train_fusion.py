@@ -57,6 +57,10 @@ def train_fusion(
         ),
     ] = FusionConfig.gradient_accumulation_steps,
     seed: Annotated[int, typer.Option()] = FusionConfig.seed,
+    log: Annotated[
+        str | None,
+        typer.Option(help="A tracker to tell of each step: tensorboard, wandb, mlflow, ..."),
+    ] = None,
 ) -> None:
     """Train the fusion module on questions about photographs; all else stays frozen.
 
@@ -89,6 +93,7 @@ def train_fusion(
             precision=precision,
             gradient_accumulation_steps=gradient_accumulation_steps,
             seed=seed,
+            log=log,
             command=command_line(),
         )
     )

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import math
 import shlex
 import sys
+import time
 import warnings
 from collections.abc import Callable
 from pathlib import Path
@@ -23,15 +23,16 @@ if TYPE_CHECKING:
     from ophglm_core.training.config import Progress as LoopProgress
 
 
+#: Seconds after which a log hears that something still goes on.
+_LINE_AFTER = 60.0
+
+
 class TrainingOutput:
-    """Shows decoding, steps and epochs on stderr.
+    """Shows decoding, steps and epochs on stderr; off a terminal, a line a minute."""
 
-    curve: a file that the loss of every step and the metrics of every epoch are added to, as JSON
-    lines.
-    """
-
-    def __init__(self, curve: Path | None = None) -> None:
-        self._curve = curve
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._said = clock()
         self._bar = Progress(
             TextColumn("{task.description}"),
             BarColumn(),
@@ -60,6 +61,7 @@ class TrainingOutput:
 
     def remark(self, sentence: str) -> None:
         """Show one sentence."""
+        self._said = self._clock()
         stderr.print(sentence, markup=False, highlight=False)
 
     def decoding(self, done: int, total: int) -> None:
@@ -68,7 +70,6 @@ class TrainingOutput:
 
     def step(self, event: LoopProgress) -> None:
         """Show a step; after an epoch, its metrics."""
-        self._write(event)
         if event.metrics is None:
             note = f"loss {event.loss:.4f}, {_duration(event.seconds_left)} left in all"
             self._advance(f"epoch {event.epoch}/{event.epochs}", event.step, event.steps, note)
@@ -89,14 +90,11 @@ class TrainingOutput:
         parts.append(f"{_duration(event.seconds_left)} left")
         self.remark(", ".join(parts) + (" *" if event.best else ""))
 
-    def _write(self, event: LoopProgress) -> None:
-        if self._curve is None:
-            return
-        line = {"epoch": event.epoch, "step": event.step, "mean_loss": event.loss}
-        with self._curve.open("a", encoding="utf-8") as stream:
-            stream.write(json.dumps({**line, **(event.metrics or {})}) + "\n")
-
     def _advance(self, phase: str, done: int, total: int, note: str) -> None:
+        if not stderr.is_terminal:
+            if self._clock() - self._said >= _LINE_AFTER:
+                self.remark(f"{phase}: {done} of {total}{note and ', '}{note}")
+            return
         if self._task is None or phase != self._phase:
             if self._task is not None:
                 self._bar.remove_task(self._task)
@@ -104,17 +102,14 @@ class TrainingOutput:
         self._bar.update(self._task, completed=done, total=total, note=note)
 
 
-def run(train: Callable[[Callbacks], Path | None], curve: Path | None = None) -> None:
-    """Show a training while it runs, then print the model folder that it wrote.
-
-    curve: see TrainingOutput.
-    """
+def run(train: Callable[[Callbacks], Path | None]) -> None:
+    """Show a training while it runs, then print the model folder that it wrote."""
     from ophglm_core.training.config import Callbacks
 
     # What libraries tell programmers is nothing that whoever trains can act on.
     warnings.simplefilter("ignore", FutureWarning)
     logging.getLogger("bitsandbytes").setLevel(logging.CRITICAL)
-    with TrainingOutput(curve) as output:
+    with TrainingOutput() as output:
         written = train(Callbacks(output.decoding, output.step, output.remark))
     if written is not None:
         typer.echo(str(written))

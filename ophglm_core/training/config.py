@@ -8,10 +8,25 @@ from pathlib import Path
 from typing import Any
 
 from ..assets import EMBEDDED_TEXT_ENCODER
+from ..errors import UsageError
 
 PRECISIONS = ("auto", "bf16", "no")
 FUSION_KINDS = ("queries", "mlp")
 LANGUAGES = ("en", "zh")
+
+
+def check_tracker(name: str) -> None:
+    """Raise UsageError if accelerate does not know a tracker, or its package is not there."""
+    from accelerate.tracking import LOGGER_TYPE_TO_CLASS, get_available_trackers
+
+    known = [str(tracker) for tracker in LOGGER_TYPE_TO_CLASS]
+    if name not in known:
+        raise UsageError(f"'{name}' is no tracker; --log takes {', '.join(sorted(known))}.")
+    if name not in map(str, get_available_trackers()):
+        package = name.replace("_", "-")
+        raise UsageError(
+            f"--log {name} needs {package}, which is not installed; run pip install {package}."
+        )
 
 
 @dataclass(frozen=True)
@@ -50,8 +65,10 @@ class TrainingConfig:
     batch_size: of a step, whatever the number of processes. warmup: share of the steps.
     ema_decay: of the exponential moving average of the weights, which is what is kept. patience:
     epochs without a better one after which training stops; None never stops. precision: 'auto'
-    (bf16 on CUDA and on CPUs with native bf16, else fp32), 'bf16' or 'no'. command: what was typed,
-    for the model card.
+    (bf16 on CUDA and on CPUs with native bf16, else fp32), 'bf16' or 'no'. log: a tracker that
+    accelerate knows, such as 'tensorboard', which is told of each step and validation as well.
+    command: what was typed, for the model card. Raises UsageError if the tracker is not known or
+    not installed.
     """
 
     epochs: int = 12
@@ -64,7 +81,12 @@ class TrainingConfig:
     seed: int = 0
     gradient_accumulation_steps: int = 1
     precision: str = "auto"
+    log: str | None = None
     command: str = ""
+
+    def __post_init__(self) -> None:
+        if self.log is not None:
+            check_tracker(self.log)
 
     @property
     def total_epochs(self) -> int:
@@ -74,7 +96,7 @@ class TrainingConfig:
     def fingerprint(self) -> dict[str, Any]:
         """Return what must be alike for a stopped training to be taken up again."""
         values = asdict(self)
-        for name in ("command", "out", "data", "vqa", "model", "start", "photographs"):
+        for name in ("command", "log", "out", "data", "vqa", "model", "start", "photographs"):
             values.pop(name, None)  # what is in them is compared, not where they lie
         return values
 

@@ -73,6 +73,7 @@ class EncoderStage:
     Raises InputError where the data cannot be used, UsageError where `config.out` holds a model.
     """
 
+    name = "encoder"
     module: nn.Module
 
     def __init__(self, config: EncoderConfig):
@@ -388,6 +389,7 @@ class EncoderStage:
         if base is not None:
             manifest.fusion, manifest.adapter = base.manifest.fusion, base.manifest.adapter
         with write_model_folder(self.out, base) as folder:
+            result.write_curve(folder, callbacks)
             difference = write_encoder(encoder, config.size, folder)
             predictor = EncoderPredictor(folder / ENCODER_ONNX, config.size)
             manifest.encoder.features = encoder.features

@@ -58,6 +58,7 @@ class FusionStage:
     twice, those of rare kinds with a higher chance. Raises InputError and UsageError.
     """
 
+    name = "fusion"
     module: nn.Module
 
     def __init__(self, config: FusionConfig):
@@ -232,6 +233,7 @@ class FusionStage:
         fusion.load_state_dict(result.best_state)
         llm = self.llm.identity()
         with write_model_folder(self.out, self.model) as folder:
+            result.write_curve(folder, callbacks)
             write_fusion(fusion, folder)
             write_text_encoder(self.questions.encoder, folder)
             manifest = open_model(folder).manifest

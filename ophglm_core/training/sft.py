@@ -117,6 +117,7 @@ class SftStage:
     their labels. Raises InputError and UsageError.
     """
 
+    name = "adapter"
     module: nn.Module
 
     def __init__(self, config: SftConfig):
@@ -341,6 +342,7 @@ class SftStage:
         memory = peak_memory()
         callbacks.remark(f"{speed:.0f} tokens a second; at most {memory:.1f} GiB of memory.")
         with write_model_folder(self.out, self.model) as folder:
+            result.write_curve(folder, callbacks)
             write_peft(self.llm.model, folder)
             manifest = open_model(folder).manifest
             manifest.name = self.out.name

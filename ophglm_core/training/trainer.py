@@ -30,6 +30,7 @@ from torch import Tensor, nn
 from ..errors import UsageError
 from ..files import atomic_write
 from .config import PRECISIONS, Callbacks, Progress, TrainingConfig
+from .curve import MetricsLog, flat_metrics
 
 #: A checkpoint is written every so many seconds, or so many times as long as writing it takes.
 _SAVE_AFTER, _SAVE_SHARE = 2.0, 30.0
@@ -45,22 +46,32 @@ _LAST_RATE = 0.01
 
 @dataclass(frozen=True)
 class TrainingResult:
-    """What a training ended with: the best weights (a state dict on the CPU), and how it went."""
+    """What a training ended with: the best weights (a state dict on the CPU), and how it went.
+
+    log: of its steps; only the main process has one.
+    """
 
     best_state: dict[str, Tensor]
     best_epoch: int
     seconds: float
     precision: str
     history: list[dict[str, Any]]
+    log: MetricsLog | None = None
+
+    def write_curve(self, folder: Path, callbacks: Callbacks) -> None:
+        """Write metrics.jsonl and curve.png into a model folder."""
+        if self.log is not None:
+            self.log.write_into(folder, callbacks.remark)
 
 
 class Stage(Protocol):
     """One of the three trainings, as `fit` sees it.
 
-    out: the model folder to write. state_folder: where a stopped training keeps its state.
-    module: what is trained, after `prepare`.
+    name: 'encoder', 'fusion' or 'adapter'. out: the model folder to write. state_folder: where a
+    stopped training keeps its state. module: what is trained, after `prepare`.
     """
 
+    name: str
     out: Path
     state_folder: Path
     module: nn.Module
@@ -104,7 +115,7 @@ def fit(stage: Stage, config: TrainingConfig, callbacks: Callbacks | None = None
     several processes train, all but the first return None. Raises InputError and UsageError.
     """
     callbacks = callbacks or Callbacks()
-    accelerator = make_accelerator(config)
+    accelerator = make_accelerator(config, tracked_folder(stage.out) if config.log else None)
     if not accelerator.is_main_process:
         callbacks = Callbacks()
     torch.manual_seed(config.seed)
@@ -119,6 +130,9 @@ def fit(stage: Stage, config: TrainingConfig, callbacks: Callbacks | None = None
         if sentence is None:
             raise
         raise UsageError(sentence) from error
+    finally:
+        for tracker in accelerator.trackers:
+            tracker.finish()
     shutil.rmtree(stage.state_folder, ignore_errors=True)
     return stage.out
 
@@ -145,8 +159,16 @@ def _what_to_change(error: Exception, config: TrainingConfig, folder: Path) -> s
     return None
 
 
-def make_accelerator(config: TrainingConfig) -> Accelerator:
-    """Return accelerate's handle on devices and processes. Raises UsageError."""
+def tracked_folder(out: Path) -> Path:
+    """Return where a tracker such as TensorBoard writes: beside the model folder, and kept."""
+    return out.with_name(out.name + ".log")
+
+
+def make_accelerator(config: TrainingConfig, tracked: Path | None = None) -> Accelerator:
+    """Return accelerate's handle on devices and processes.
+
+    tracked: the folder that a tracker writes to, where it writes files. Raises UsageError.
+    """
     precision = config.precision
     if precision not in PRECISIONS:
         raise UsageError(f"'{precision}' is no precision; use {', '.join(PRECISIONS)}.")
@@ -157,6 +179,8 @@ def make_accelerator(config: TrainingConfig) -> Accelerator:
         mixed_precision=precision,
         gradient_accumulation_steps=config.gradient_accumulation_steps,
         dynamo_backend="inductor" if getattr(config, "compiled", False) else "no",
+        log_with=config.log if tracked else None,
+        project_dir=tracked,
         cpu=not (torch.cuda.is_available() or torch.backends.mps.is_available()),
     )
 
@@ -204,12 +228,19 @@ class Trainer:
         self.best_epoch = -1
         self.best_state: dict[str, Tensor] = {}
         self.history: list[dict[str, Any]] = []
+        main = accelerator.is_main_process
+        self.log = MetricsLog(self.folder, stage.name) if main else None
 
     @property
     def unwrapped(self) -> nn.Module:
         """The stage's module without accelerate's wrappers."""
         module: nn.Module = self.accelerator.unwrap_model(self.model, keep_torch_compile=False)
         return module
+
+    @property
+    def done(self) -> int:
+        """Steps so far, over all epochs."""
+        return self.epoch * self.steps + self.step
 
     @property
     def checkpoint(self) -> Path:
@@ -222,6 +253,7 @@ class Trainer:
         On KeyboardInterrupt the state is saved before the exception goes on.
         """
         self._resume()
+        self._start_tracker()
         try:
             while self.epoch < self.config.total_epochs and not self._exhausted():
                 self._run_epoch()
@@ -234,6 +266,7 @@ class Trainer:
             self.seconds,
             str(self.accelerator.mixed_precision),
             self.history,
+            self.log,
         )
 
     def _exhausted(self) -> bool:
@@ -249,9 +282,14 @@ class Trainer:
         self.model.train()
         while self.step < self.steps:
             began = time.monotonic()
-            self.loss_sum += self._train_step(order[self.step * size : (self.step + 1) * size])
+            batch = order[self.step * size : (self.step + 1) * size]
+            loss, tokens = self._train_step(batch)
+            took = time.monotonic() - began
+            # Before the step counts: a stop between the two trains and writes it again.
+            self._log_step(loss, took, len(batch), tokens)
+            self.loss_sum += loss
             self.step += 1
-            self.seconds += time.monotonic() - began
+            self.seconds += took
             self._report()
             if time.monotonic() > due:
                 saving = time.monotonic()
@@ -260,7 +298,21 @@ class Trainer:
                 due = time.monotonic() + max(_SAVE_AFTER, _SAVE_SHARE * took)
         self._end_epoch()
 
-    def _train_step(self, batch: list[int]) -> float:
+    def _log_step(self, loss: float, took: float, samples: int, tokens: int) -> None:
+        speeds = {"samples_per_second": samples / max(took, 1e-9)}
+        if tokens:
+            speeds["tokens_per_second"] = tokens / max(took, 1e-9)
+        self._add_line(
+            step=self.done + 1,
+            epoch=self.epoch + 1,
+            loss=loss,
+            learning_rate=self.optimizer.param_groups[0]["lr"],
+            seconds=self.seconds + took,
+            **speeds,
+        )
+
+    def _train_step(self, batch: list[int]) -> tuple[float, int]:
+        """Return the loss and the tokens, both of all processes."""
         update = self.epoch * self.steps + self.step + 1
         self.scheduler.step_update(update)
         parts = self.config.gradient_accumulation_steps
@@ -268,7 +320,7 @@ class Trainer:
         own = batch[rank::ranks] or batch[:1]
         pieces = [own[i::parts] for i in range(parts)]
         pieces = [piece for piece in pieces if piece]
-        total = 0.0
+        total, before = 0.0, getattr(self.stage, "tokens", 0)
         self.optimizer.zero_grad()
         for number, piece in enumerate(pieces):
             seed = hash((self.config.seed, self.epoch, self.step, rank, number)) % 2**63
@@ -287,15 +339,15 @@ class Trainer:
         self.ema.update(self.unwrapped, step=update)
         if not math.isfinite(total):
             raise UsageError("The loss is no longer a number; train with a lower --learning-rate.")
-        mean: Tensor = self.accelerator.reduce(
-            torch.tensor(total, device=self.accelerator.device), reduction="mean"
+        own_tokens = getattr(self.stage, "tokens", 0) - before
+        both: Tensor = self.accelerator.reduce(
+            torch.tensor([total, own_tokens], device=self.accelerator.device), reduction="sum"
         )
-        return float(mean)
+        return float(both[0]) / ranks, int(both[1])
 
     def _report(self, metrics: dict[str, Any] | None = None, best: bool = False) -> None:
         epochs = self.config.total_epochs
-        done = self.epoch * self.steps + self.step
-        left = (epochs * self.steps - done) * self.seconds / max(1, done)
+        left = (epochs * self.steps - self.done) * self.seconds / max(1, self.done)
         loss = self.loss_sum / max(1, self.step)
         self.callbacks.step(
             Progress(self.epoch + 1, epochs, self.step, self.steps, loss, left, metrics, best)
@@ -311,6 +363,13 @@ class Trainer:
             state = self.ema.module.state_dict()
             self.best_state = {k: v.detach().cpu().clone() for k, v in state.items()}
         self.seconds += time.monotonic() - began
+        self._add_line(
+            step=(self.epoch + 1) * self.steps,
+            epoch=self.epoch + 1,
+            seconds=self.seconds,
+            validation={k: v for k, v in metrics.items() if k != "score"},
+            best=best,
+        )
         self.history.append(
             {"epoch": self.epoch + 1, "loss": self.loss_sum / self.steps, **metrics}
         )
@@ -343,11 +402,40 @@ class Trainer:
             },
             "history": self.history,
         }
+        if self.log is not None:
+            self.log.sync()
         # The checkpoint before stays where there is no room for this one.
         with atomic_write(self.checkpoint) as partial:
             torch.save(state, partial)
 
     def _resume(self) -> None:
+        self._load_checkpoint()
+        if self.log is not None:
+            self.log.keep(self.done, self.epoch)
+
+    def _start_tracker(self) -> None:
+        name = self.config.log
+        if name is None or not self.accelerator.log_with:
+            return
+        # TensorBoard then hides what a killed run has told it beyond the checkpoint.
+        kwargs = {"tensorboard": {"purge_step": self.done + 1}}
+        told = {k: v for k, v in self.fingerprint.items() if isinstance(v, int | float | str)}
+        try:
+            self.accelerator.init_trackers(
+                self.stage.name, None if name == "tensorboard" else told, kwargs
+            )
+        except Exception as error:  # each tracker has errors of its own
+            first = next(iter(str(error).strip().splitlines()), type(error).__name__).rstrip(".")
+            raise UsageError(f"--log {name} cannot be used ({first}).") from error
+
+    def _add_line(self, **values: Any) -> None:
+        if self.log is None:
+            return
+        self.log.add(**values)
+        if self.accelerator.trackers:
+            self.accelerator.log(flat_metrics(values), step=values["step"])
+
+    def _load_checkpoint(self) -> None:
         if not self.checkpoint.is_file():
             return
         try:

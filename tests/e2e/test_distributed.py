@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import re
 import subprocess
 import sys
@@ -34,3 +35,12 @@ def test_two_processes_learn_as_one(a_hundred: Path, tmp_path: Path) -> None:
     assert len(alone) == len(together) == 2  # and so only one process speaks
     for a, b in zip(alone, together, strict=True):
         assert abs(a - b) < 0.05 * a, (alone, together)
+    metrics = [
+        [json.loads(line) for line in (tmp_path / name / "metrics.jsonl").read_text().splitlines()]
+        for name in ("one", "two")
+    ]
+    steps = [[(x["step"], "validation" in x) for x in lines] for lines in metrics]
+    assert steps[0] == steps[1]  # one process writes, and what it writes is of both
+    assert len(set(steps[0])) == len(steps[0])
+    for x, y in zip(*metrics, strict=True):
+        assert "loss" not in x or abs(x["loss"] - y["loss"]) < 0.1 * x["loss"]

@@ -49,8 +49,11 @@ def test_texts_training_and_a_conversation_with_the_adapter(
     assert trained.stdout.strip() == str(out)
     assert "tokens a second" in trained.stderr
     assert "perplexity" in trained.stderr
-    curve = [json.loads(x) for x in Path(f"{out}.loss.jsonl").read_text().splitlines()]
-    assert {line["step"] for line in curve} == {1, 2}
+    lines = [json.loads(x) for x in (out / "metrics.jsonl").read_text().splitlines()]
+    assert [(x["step"], "validation" in x) for x in lines] == [(1, False), (2, False), (2, True)]
+    assert all(x["tokens_per_second"] > x["samples_per_second"] > 0 for x in lines[:2])
+    assert lines[2]["validation"]["held_out_loss"] > 0
+    assert (out / "curve.png").read_bytes().startswith(b"\x89PNG")
     model = open_model(out)
     assert model.manifest.adapter is not None
     assert model.manifest.adapter.soft_tokens is True
