@@ -136,7 +136,7 @@ def _changes(
             poll_delay_ms=_POLL_MS,
             ignore_permission_denied=True,
         ):
-            yield [path for kind, path in changes if kind != Change.deleted]
+            yield sorted(path for kind, path in changes if kind != Change.deleted)
 
     try:
         yield from by(poll)
