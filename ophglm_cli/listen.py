@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from ipaddress import ip_address
@@ -40,6 +41,9 @@ def listen(
 
     need_packages("pynetdicom", "pydicom", "watchfiles", extra="listen")
     from ophglm_core.dicom_listener import DicomListener
+
+    # What a sender gets wrong is said by the row or the refusal, in a sentence.
+    warnings.filterwarnings("ignore", module="pydicom")
 
     @contextmanager
     def source(tell: Tell) -> Iterator[str]:

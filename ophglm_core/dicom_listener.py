@@ -18,13 +18,13 @@ from contextlib import suppress
 from io import BytesIO
 from pathlib import Path
 from threading import Lock
-from typing import Any, Self
+from typing import Any, Self, cast
 
 from pydicom import Dataset
 from pydicom.uid import UID
 from pynetdicom import AE, _config, evt
 from pynetdicom.association import Association
-from pynetdicom.dimse_messages import DIMSEMessage
+from pynetdicom.dimse import DIMSEServiceProvider
 from pynetdicom.dsutils import create_file_meta, encode_file_meta
 from pynetdicom.sop_class import Verification  # type: ignore[attr-defined, unused-ignore]
 
@@ -146,6 +146,34 @@ class _Arriving(BytesIO):
                 self._refuse(_RefusedError(_OUT_OF_RESOURCES, "the association ended"))
 
 
+class _Receiver(DIMSEServiceProvider):
+    """Lets a data set go to the disk as it comes, where pynetdicom would hold it in memory.
+
+    begin: makes what a data set is written to, from association, context and instance UID.
+    """
+
+    def __init__(self, association: Association, begin: Callable[..., _Arriving]):
+        super().__init__(association)
+        self._begin = begin
+
+    def receive_primitive(self, primitive: Any) -> None:
+        """Take a packet."""
+        try:
+            message = self.message
+            if (
+                message is not None
+                and message.context_id is not None
+                and type(message.data_set) is BytesIO
+            ):
+                uid = message.command_set.get("AffectedSOPInstanceUID")
+                message.data_set = self._begin(self.assoc, message.context_id, uid)
+            super().receive_primitive(primitive)
+        except Exception:
+            # A damaged command raises what it happens to, and pynetdicom's thread would end with a
+            # traceback; it is what pynetdicom calls an invalid PDU, and ends the association.
+            self.dul.event_queue.put("Evt19")
+
+
 class DicomListener:
     """Listens from when it is made until it is closed; each instance that it takes is a file
     INBOX/<SOPInstanceUID>.dcm, there as a whole or not at all, before success is answered.
@@ -180,13 +208,17 @@ class DicomListener:
         _make_ready(inbox)
         handlers: list[Any] = [
             (evt.EVT_C_STORE, self._store),
-            (evt.EVT_PDU_RECV, self._divert),
+            (evt.EVT_CONN_OPEN, self._opened),
             (evt.EVT_CONN_CLOSE, self._left),
             (evt.EVT_REJECTED, self._rejected),
         ]
         try:
-            self._server: Any = self._entity.start_server(
-                _resolved(host, port), block=False, evt_handlers=handlers
+            # None only where it blocks
+            self._server = cast(
+                Any,
+                self._entity.start_server(
+                    _resolved(host, port), block=False, evt_handlers=handlers
+                ),
             )
         except (OSError, OverflowError) as error:
             reason = getattr(error, "strerror", None) or str(error)
@@ -198,15 +230,8 @@ class DicomListener:
         self.address: tuple[str, int] = self._server.server_address[:2]
         self.aet = aet.strip()
 
-    def _divert(self, event: evt.Event) -> None:
-        """Let a data set that begins to come go to the disk: pynetdicom would hold it in memory."""
-        message: DIMSEMessage | None = event.assoc.dimse.message
-        if message is None or message.context_id is None or type(message.data_set) is not BytesIO:
-            return
-        uid = message.command_set.get("AffectedSOPInstanceUID")
-        arriving = self._begin(event.assoc, message.context_id, uid)
-        arriving.write(message.data_set.getvalue())
-        message.data_set = arriving
+    def _opened(self, event: evt.Event) -> None:
+        event.assoc.dimse = _Receiver(event.assoc, self._begin)
 
     def _begin(self, association: Association, context_id: int, uid: object) -> _Arriving:
         accepted = {context.context_id: context for context in association.accepted_contexts}
@@ -253,6 +278,10 @@ class DicomListener:
         for arriving in [a for a in self._arriving.copy() if a.association is event.assoc]:
             arriving.drop()
             self._arriving.discard(arriving)
+        if event.assoc.requestor.primitive is None:
+            # It never asked for an association, for which pynetdicom would still wait half a
+            # minute, and count it among those that it has.
+            event.assoc.dul.to_user_queue.put(None)
 
     def _rejected(self, event: evt.Event) -> None:
         asked: Any = event.assoc.requestor.primitive

@@ -229,6 +229,37 @@ def test_a_sender_that_breaks_off_leaves_nothing(
     until(lambda: not list(inbox.iterdir()))
 
 
+@pytest.mark.parametrize("tag", ["CommandField", "CommandDataSetType", "AffectedSOPInstanceUID"])
+def test_a_damaged_command_ends_its_association_alone(
+    listener: DicomListener, inbox: Path, pixels: np.ndarray, tag: str
+) -> None:
+    from pydicom.datadict import tag_for_keyword
+
+    mark = (tag_for_keyword(tag) or 0).to_bytes(4, "little")
+    mark = mark[2:] + mark[:2]
+    with association(listener.address) as made:
+        sent = pieces(made, dataset(pixels))
+        [[context, value]] = sent[0].presentation_data_value_list
+        assert mark in value
+        sent[0].presentation_data_value_list = [[context, value.replace(mark, b"\x00\x00\x99\x00")]]
+        for piece in sent[:3]:
+            made.dul.send_pdu(piece)
+        made._reactor_checkpoint.set()
+        if tag != "AffectedSOPInstanceUID":  # of which the answer would only come at the end
+            until(lambda: made.is_aborted)
+        made.abort()
+    until(lambda: not listener._entity.active_associations)
+    assert store(listener.address, dataset(pixels)) == [0]
+
+
+@pytest.mark.parametrize("sent", [b"GET / HTTP/1.1\r\n\r\n", b"\x01\0\xff\xff\xff\xffabc", b"\x01"])
+def test_what_speaks_something_else(listener: DicomListener, inbox: Path, sent: bytes) -> None:
+    with socket.create_connection(listener.address) as connection:
+        connection.sendall(sent)
+    until(lambda: not listener._entity.active_associations)
+    test_echo(listener, inbox)
+
+
 def test_what_is_being_sent_is_still_taken_at_the_end(tmp_path: Path, pixels: np.ndarray) -> None:
     listener = DicomListener(tmp_path, port=0)
     photograph, address = dataset(pixels), listener.address
