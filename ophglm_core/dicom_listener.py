@@ -6,6 +6,7 @@ PS3.4 B.2.3) through pynetdicom (extra `listen`). Without TLS: what comes is not
 
 from __future__ import annotations
 
+import errno
 import filecmp
 import os
 import re
@@ -212,19 +213,18 @@ class DicomListener:
             (evt.EVT_CONN_CLOSE, self._left),
             (evt.EVT_REJECTED, self._rejected),
         ]
+        place = _resolved(host, port)
         try:
             # None only where it blocks
             self._server = cast(
-                Any,
-                self._entity.start_server(
-                    _resolved(host, port), block=False, evt_handlers=handlers
-                ),
+                Any, self._entity.start_server(place, block=False, evt_handlers=handlers)
             )
-        except (OSError, OverflowError) as error:
-            reason = getattr(error, "strerror", None) or str(error)
+        except OSError as error:
+            if error.errno == errno.EADDRNOTAVAIL:
+                raise _no_host(host, error.strerror) from None
             raise UsageError(
-                f"Port {port} of {printable(host)} cannot be listened on ({reason}); name another "
-                "one with --port."
+                f"Port {port} of {printable(host)} cannot be listened on ({error.strerror}); name "
+                "another one with --port."
             ) from None
         #: Where it listens: an IP address and a port.
         self.address: tuple[str, int] = self._server.server_address[:2]
@@ -281,7 +281,8 @@ class DicomListener:
         if event.assoc.requestor.primitive is None:
             # It never asked for an association, for which pynetdicom would still wait half a
             # minute, and count it among those that it has.
-            event.assoc.dul.to_user_queue.put(None)
+            waited_for: Any = event.assoc.dul.to_user_queue
+            waited_for.put(None)
 
     def _rejected(self, event: evt.Event) -> None:
         asked: Any = event.assoc.requestor.primitive
@@ -331,9 +332,18 @@ def _resolved(host: str, port: int) -> Any:
     """Return the address of a host, of IPv4 where it has one."""
     try:
         found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
-    except UnicodeError:  # a label longer than names can have
-        raise OSError(0, "no such host") from None
+    except OSError as error:
+        raise _no_host(host, error.strerror) from None
+    except UnicodeError:
+        raise _no_host(host, "no such name") from None
     return min(found, key=lambda entry: entry[0] != socket.AF_INET)[4]
+
+
+def _no_host(host: str, reason: str | None) -> UsageError:
+    return UsageError(
+        f"{printable(host)} cannot be listened on ({reason}); give an address of this machine with "
+        "--host."
+    )
 
 
 def _make_ready(inbox: Path) -> None:
