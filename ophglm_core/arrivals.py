@@ -136,7 +136,8 @@ def _changes(
             poll_delay_ms=_POLL_MS,
             ignore_permission_denied=True,
         ):
-            yield [path for kind, path in changes if kind != Change.deleted]
+            # A set, whose order changes from run to run.
+            yield sorted(path for kind, path in changes if kind != Change.deleted)
 
     try:
         yield from by(poll)
