@@ -18,6 +18,7 @@ from .lazy import LazyCommand
 _SUMMARIES = {
     "classify": "Say which fundus diseases photographs show, and how sure it is.",
     "watch": "Classify pictures as they come into a folder, and append their rows to a file.",
+    "listen": "Take photographs sent by DICOM, classify them, and append their rows to a file.",
     "chat": "Show what a fundus photograph gives and talk about it, in English or Chinese.",
     "serve": "Show photographs, heat maps, findings and the conversation in a browser.",
     "evaluate": (

@@ -2,36 +2,21 @@
 
 from __future__ import annotations
 
-import os
-import signal
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
-from datetime import datetime
+from contextlib import nullcontext
 from pathlib import Path
-from threading import Event
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from ophglm_core.errors import InputError
 
-if TYPE_CHECKING:
-    from ophglm_core.arrivals import State
-    from ophglm_core.assistant import Assistant
-    from ophglm_core.conditions import LabelSet
-    from ophglm_core.findings import Findings
-
-    from .row_log import RowLog
+from .appending import Model, Out, Quiet
 
 
 def watch(
     folder: Annotated[Path, typer.Argument(help="A folder, watched with all that is in it.")],
-    out: Annotated[
-        Path, typer.Option(help="Append rows to this file, .csv or .jsonl; a restart goes on.")
-    ],
-    model: Annotated[
-        str | None, typer.Option(help="A model folder, or the name of a bundled one.")
-    ] = None,
+    out: Out,
+    model: Model = None,
     poll: Annotated[
         bool,
         typer.Option(
@@ -40,106 +25,19 @@ def watch(
             "comes through one is found within a minute.",
         ),
     ] = False,
-    quiet: Annotated[
-        bool, typer.Option("--quiet", help="Say only what could not be read.")
-    ] = False,
+    quiet: Quiet = False,
 ) -> None:
     """Classify pictures as they come into a folder, and append their rows to a file.
 
     Those that are there already come first; one that has a row is done again only if it has
     changed. Ctrl-C or SIGTERM ends it, and the same command goes on from there.
     """
-    import ophglm_core as ophglm
-    from ophglm_core.arrivals import arrivals
-    from ophglm_core.findings import NOTICE
-
+    from .appending import append_rows
     from .packages import need_packages
-    from .row_log import RowLog
-    from .terminal import stderr
 
     need_packages("watchfiles", extra="watch")
     if not folder.is_dir():
         raise InputError(f"{folder} is no folder that can be watched.")
-    assistant = ophglm.load(model)
-    with RowLog(out, assistant.labels) as log, stopping() as stop:
-        stderr.print(NOTICE, style="dim")
-        if not quiet:
-            stderr.print(
-                f"Watching {folder}; {log.pictures} pictures have rows in {out}. Ctrl-C ends.",
-                markup=False,
-            )
-
-        def tell(sentence: str) -> None:
-            stderr.print(sentence, markup=False, style="yellow")
-
-        coming = arrivals(folder, log.holds, stop, poll=poll, tell=tell)
-        added = classify_arrivals(assistant, log, coming, stop, quiet)
-    if not quiet:
-        stderr.print(f"Stopped; {added} rows added.")
-
-
-@contextmanager
-def stopping() -> Iterator[Event]:
-    """Give an event that Ctrl-C and SIGTERM set; the second time they do what they did before."""
-    stop = Event()
-    before: dict[int, signal._HANDLER] = {}
-
-    def set_it(number: int, frame: object) -> None:
-        stop.set()
-        restore()
-
-    def restore() -> None:
-        for number, handler in before.items():
-            signal.signal(number, handler)
-
-    for number in (signal.SIGINT, signal.SIGTERM):
-        before[number] = signal.signal(number, set_it)
-    try:
-        yield stop
-    finally:
-        restore()
-
-
-def classify_arrivals(
-    assistant: Assistant,
-    log: RowLog,
-    coming: Iterable[list[tuple[Path, State]]],
-    stop: Event,
-    quiet: bool = False,
-) -> int:
-    """Classify pictures as they come, until `stop` is set, and return how many rows were added."""
-    from .terminal import stderr
-
-    added = 0
-    for wave in coming:
-        found = assistant.classifier.classify([path for path, _ in wave])
-        for (path, state), findings in zip(wave, found, strict=True):
-            if findings.status == "error" and not os.path.exists(path):
-                continue  # taken away meanwhile: there is nothing to say of it
-            log.append(findings, path, state)
-            added += 1
-            if findings.status == "error" or not quiet:
-                style = None if findings.status == "ok" else "yellow"
-                stderr.print(line_of(findings, assistant.labels), style=style, markup=False)
-            if stop.is_set():
-                return added
-    return added
-
-
-def line_of(findings: Findings, labels: LabelSet) -> str:
-    """Return what a picture gave as one line, with the time of day."""
-    from ophglm_core.file_names import printable
-    from ophglm_core.wording import percent
-
-    now = f"{datetime.now():%H:%M:%S}"
-    if findings.status == "error":
-        return f"{now} {printable(findings.message or '')}"
-    if findings.status == "ungradable":
-        said = findings.message or ""
-    else:
-        shown = findings.diseases or findings.positive
-        parts = [f"{labels[key].name} {percent(findings.probabilities[key])}" for key in shown]
-        said = ", ".join(parts) or "uncertain, nothing reaches its threshold"
-        said = f"flagged: {said}" if findings.diseases else said
-        said += "; referable" if findings.referable else ""
-    return f"{now} {printable(findings.image)}: {printable(said)}"
+    append_rows(
+        folder, out, model, lambda tell: nullcontext(f"Watching {folder}"), quiet, poll=poll
+    )

@@ -136,6 +136,7 @@ def _changes(
             poll_delay_ms=_POLL_MS,
             ignore_permission_denied=True,
         ):
+            # A set, whose order changes from run to run.
             yield sorted(path for kind, path in changes if kind != Change.deleted)
 
     try:

@@ -27,6 +27,8 @@ from .files import Source, readable
 
 if TYPE_CHECKING:
     from pydicom import Dataset
+    from pydicom.pixels.decoders.base import Decoder
+    from pydicom.uid import UID
 
 SUFFIXES = frozenset({".dcm", ".dicom", ".ima"})
 _EYES = {"R": "right", "L": "left"}
@@ -35,7 +37,7 @@ _BOTH = {"B", "51440002"}
 #: Storage classes that hold photographs, by the start of their UID: Ophthalmic Photography of 8 and
 #: 16 bit, wide field; Secondary Capture with its multi-frame kinds; VL Endoscopic, Microscopic,
 #: Slide-Coordinates and Photographic.
-_CLASSES = (
+CLASSES = (
     *(f"1.2.840.10008.5.1.4.1.1.77.1.5.{n}" for n in (1, 2, 5, 6)),
     "1.2.840.10008.5.1.4.1.1.7",
     *(f"1.2.840.10008.5.1.4.1.1.7.{n}" for n in (1, 2, 3, 4)),
@@ -103,7 +105,7 @@ class DicomPicture:
             force=True,
         )
         kind = str(self._tags.get("SOPClassUID") or "")
-        if kind and kind not in _CLASSES:
+        if kind and kind not in CLASSES:
             name = _plain(pydicom.uid.UID(kind).name.removesuffix(" Storage"))
             raise InputError(f"{path} is no fundus photograph but DICOM of the kind {name}.")
         if not self._tags.get("Rows") or not self._tags.get("Columns"):
@@ -146,17 +148,11 @@ class DicomPicture:
         return Image.fromarray(pixels).convert("RGB")
 
     def _frame(self) -> np.ndarray:
-        from pydicom.pixels import get_decoder
-
         meta = getattr(self._tags, "file_meta", None)
         syntax = meta.get("TransferSyntaxUID") if meta is not None else None
         if syntax is None:
             raise InputError(f"{self._path} does not say how its picture is compressed.")
-        try:
-            # A deflated file has to be unpacked whole, and says nowhere how large it then is.
-            decoder = None if syntax.is_deflated else get_decoder(syntax)
-        except NotImplementedError:
-            decoder = None
+        decoder = _decoder(syntax)
         if decoder is None:
             raise InputError(
                 f"{self._path} is DICOM packed as {_plain(syntax.name)}, which is not read."
@@ -210,6 +206,25 @@ class DicomPicture:
         last = next(line for line in reversed(lines) if line.strip())
         reason = _plain(last.partition(": ")[2] or last).rstrip(".")
         return InputError(f"{self._path} is DICOM that cannot be decoded ({reason}).")
+
+
+def readable_syntaxes() -> list[UID]:
+    """Return the transfer syntaxes that the installed decoders read."""
+    from pydicom.uid import AllTransferSyntaxes
+
+    found = ((syntax, _decoder(syntax)) for syntax in AllTransferSyntaxes)
+    return [syntax for syntax, decoder in found if decoder is not None and decoder.is_available]
+
+
+def _decoder(syntax: UID) -> Decoder | None:
+    """Return pydicom's decoder of a transfer syntax, None if it has none that is to be used."""
+    from pydicom.pixels import get_decoder
+
+    try:
+        # A deflated file has to be unpacked whole, and says nowhere how large it then is.
+        return None if syntax.is_deflated else get_decoder(syntax)
+    except NotImplementedError:
+        return None
 
 
 def _plain(text: str) -> str:

@@ -27,7 +27,19 @@ def shared(name: str) -> Path:
     return folder
 
 
+#: Files of tests that take minutes: first, so that no worker is left alone with one at the end.
+_LONG = ("e2e/test_train_encoder.py", "e2e/test_fusion.py", "e2e/test_distributed.py")
+_LONG += ("e2e/test_sft.py", "training/test_sft.py")
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    places = {name: place for place, name in enumerate(_LONG)}
+    items.sort(
+        key=lambda item: next(
+            (place for name, place in places.items() if item.path.as_posix().endswith(name)),
+            len(places),
+        )
+    )
     for item in items:
         if "odir" in getattr(item, "fixturenames", ()):
             item.add_marker(pytest.mark.data)

@@ -55,6 +55,11 @@ class MadeUp:
 
 @pytest.fixture
 def made_up(monkeypatch: pytest.MonkeyPatch) -> MadeUp:
+    return put_in_place(monkeypatch)
+
+
+def put_in_place(monkeypatch: pytest.MonkeyPatch) -> MadeUp:
+    """Let the commands of this process use a made-up classifier, and wait for no file to settle."""
     classifier = MadeUp()
     assistant = SimpleNamespace(
         classifier=classifier, labels=default_labels(), model=SimpleNamespace(identity="m")

@@ -18,13 +18,13 @@ from ophglm_core.manifest import LanguageModelInfo
 from ophglm_core.model_folder import open_model
 from ophglm_core.networks.language_model import TorchLanguageModel
 
-from ..families import FAMILIES, write_family, write_trained_family
+from ..families import write_family, write_trained_family
 from ..families_gguf import write_family_gguf
 
 CPU = torch.device("cpu")
 
 
-@pytest.mark.parametrize("name", FAMILIES)
+@pytest.mark.parametrize("name", ["SmolLM3", "Qwen3", "Phi-3", "GLM-4", "Gemma 3"])
 def test_a_gguf_is_known_as_what_it_was_made_of(name: str, tmp_path: Path) -> None:
     untrained = write_family(name, tmp_path / "untrained")
     assert norms_sha256(untrained) is None
