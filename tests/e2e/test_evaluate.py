@@ -29,7 +29,7 @@ def test_part(labelled: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 def fifth(labelled: Path, part: str, folder: Path) -> Path:
     """Every fifth photograph of a part, as a set of its own."""
     folder.mkdir(exist_ok=True)
-    records = Split().parts(read_records(labelled), default_labels())[part][::5]
+    records = Split().parts(read_records(labelled), default_labels())[part][::8]
     with (folder / "labels.csv").open("w", encoding="utf-8", newline="") as stream:
         writer = csv.writer(stream)
         writer.writerow(["image", "patient", *DEFAULT_LABELS])

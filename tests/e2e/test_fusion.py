@@ -99,21 +99,21 @@ def test_export_writes_the_parts_again_and_says_how_alike_they_are(
     shutil.copytree(bundled.path, copy)
     identity = open_model(copy).identity
     (copy / "fusion.onnx").write_bytes(b"broken")
-    result = ophglm("export", copy, "--prompts", "8", "--vqa", vqa)
+    result = ophglm("export", copy, "--prompts", "5", "--vqa", vqa)
     assert result.returncode == 0, result.stderr
     assert "soft tokens: differ by at most" in result.stdout
-    assert "first token: the same on 8 of 8 prompts" in result.stdout
+    assert "first token: the same on 5 of 5 prompts" in result.stdout
     assert "with the weights quantised: correlation 0.99" in result.stdout
     assert (copy / "fusion.onnx").stat().st_size > 1e6
     assert open_model(copy).identity == identity  # what resumes and what was classified stand
     fusion = open_model(copy).manifest.fusion
     assert fusion is not None
     metrics = fusion.parity
-    assert metrics["prompts"] == 8
+    assert metrics["prompts"] == 5
     assert metrics["soft_tokens"] < 1e-3
     assert metrics["correlation"] > 0.9999
     assert 0.99 < metrics["quantised_correlation"] < metrics["correlation"]
-    assert metrics["quantised_top1_agreement"] >= 0.75  # questions near the border
+    assert metrics["quantised_top1_agreement"] >= 0.6  # questions near the border
 
 
 def test_chat_tells_its_two_kinds_of_evidence_apart(ophglm: Run) -> None:
