@@ -24,7 +24,6 @@ if TYPE_CHECKING:
 Out = Annotated[
     Path, typer.Option(help="Append rows to this file, .csv or .jsonl; a restart goes on.")
 ]
-Model = Annotated[str | None, typer.Option(help="A model folder, or the name of a bundled one.")]
 Quiet = Annotated[bool, typer.Option("--quiet", help="Say only what could not be read.")]
 
 #: Says a sentence that is not to be missed.

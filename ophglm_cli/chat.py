@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from .common_options import Model
 from .llm_options import FourBit, GpuLayers, Llm, RuntimeName
 
 
@@ -33,9 +34,7 @@ def chat(
         Path | None,
         typer.Option(help="Ask what stands in this file, a question a line, and leave."),
     ] = None,
-    model: Annotated[
-        str | None, typer.Option(help="A model folder, or the name of a bundled one.")
-    ] = None,
+    model: Model = None,
     llm: Llm = None,
     runtime: RuntimeName = "auto",
     four_bit: FourBit = False,

@@ -13,6 +13,8 @@ import typer
 
 from ophglm_core.errors import InputError, UsageError
 
+from .common_options import Model
+
 if TYPE_CHECKING:
     from ophglm_core.assistant import Assistant
 
@@ -28,9 +30,7 @@ def classify(
             "reads a list from standard input."
         ),
     ],
-    model: Annotated[
-        str | None, typer.Option(help="A model folder, or the name of a bundled one.")
-    ] = None,
+    model: Model = None,
     format: Annotated[
         str | None,
         typer.Option(

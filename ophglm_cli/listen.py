@@ -11,7 +11,8 @@ from typing import Annotated
 
 import typer
 
-from .appending import Model, Out, Quiet, Tell
+from .appending import Out, Quiet, Tell
+from .common_options import Model
 
 
 def listen(

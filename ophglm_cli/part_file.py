@@ -9,7 +9,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from filelock import FileLock, Timeout
+from filelock import FileLock
 
 from ophglm_core.archives import archive_of, member_state
 from ophglm_core.conditions import LabelSet
@@ -19,6 +19,7 @@ from ophglm_core.files import FileKeys
 from ophglm_core.findings import Findings
 
 from .classify_output import Format, Sink, write_rows
+from .output_lock import lock_output, unlock_output
 
 _DONE = ("ok", "ungradable")
 #: How a part file begins.
@@ -65,31 +66,18 @@ class PartFile(Sink):
             self._stream: BinaryIO = self._part.open("a+b")
             self._take_up(model, overwrite)
         except OSError as error:
-            self._unlock()
+            unlock_output(self._lock)
             raise self._cannot(error) from None
         except BaseException:
-            self._unlock()
+            unlock_output(self._lock)
             raise
 
     def _locked(self) -> FileLock:
-        lock = FileLock(self._part.with_name(self._part.name + ".lock"))
+        taken = f"Another run is writing {self._path}; wait for it or give another --out."
         try:
-            self._path.parent.mkdir(parents=True, exist_ok=True)
-            lock.acquire(timeout=0)
-        except Timeout:
-            raise UsageError(
-                f"Another run is writing {self._path}; wait for it or give another --out."
-            ) from None
-        except NotImplementedError:
-            pass  # a file system without locks: one run at a time is then up to the user
+            return lock_output(self._part, taken)
         except OSError as error:
             raise self._cannot(error) from None
-        return lock
-
-    def _unlock(self) -> None:
-        with suppress(OSError):
-            os.unlink(self._lock.lock_file)
-        self._lock.release()
 
     def _cannot(self, error: OSError) -> InputError:
         kept = (
@@ -206,7 +194,7 @@ class PartFile(Sink):
             if complete:
                 self._part.unlink(missing_ok=True)
         finally:
-            self._unlock()
+            unlock_output(self._lock)
 
     def _write_file(self, path: Path, rows: Iterator[dict[str, Any]]) -> None:
         """Write the finished file of these rows. Raises OSError if it cannot."""

@@ -4,14 +4,11 @@ from __future__ import annotations
 
 import csv
 import json
-import os
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import BinaryIO, Self
-
-from filelock import FileLock, Timeout
 
 from ophglm_core.arrivals import State, state_of
 from ophglm_core.conditions import LabelSet
@@ -21,6 +18,7 @@ from ophglm_core.files import FileKeys
 from ophglm_core.findings import Findings
 
 from .classify_output import SUFFIXES, Format, columns, csv_line, csv_row, json_line
+from .output_lock import lock_output, unlock_output
 
 
 class RowLog:
@@ -45,21 +43,21 @@ class RowLog:
         self._path, self._format, self._labels = path, format, labels
         self._keys = FileKeys()
         self._state: dict[str, State] = {}
-        self._lock = FileLock(path.with_name(path.name + ".lock"))
         try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            with suppress(NotImplementedError):  # a file system without locks
-                self._lock.acquire(timeout=0)
+            self._lock = lock_output(
+                path, f"Another program is writing {path}; give another --out."
+            )
+        except OSError as error:
+            raise self._cannot(error) from None
+        try:
             self._rows: BinaryIO = path.open("a+b")
             self._seen: BinaryIO = path.with_name(path.name + ".seen").open("a+b")
             self._take_up()
-        except Timeout:
-            raise UsageError(f"Another program is writing {path}; give another --out.") from None
         except OSError as error:
-            self._unlock()
+            unlock_output(self._lock)
             raise self._cannot(error) from None
         except BaseException:
-            self._unlock()
+            unlock_output(self._lock)
             raise
 
     def _cannot(self, error: OSError) -> InputError:
@@ -125,12 +123,6 @@ class RowLog:
         except OSError as error:
             raise self._cannot(error) from None
 
-    def _unlock(self) -> None:
-        if self._lock.is_locked:
-            with suppress(OSError):
-                os.unlink(self._lock.lock_file)
-            self._lock.release()
-
     def __enter__(self) -> Self:
         return self
 
@@ -143,7 +135,7 @@ class RowLog:
         for stream in (self._rows, self._seen):
             with suppress(OSError):  # of a full disk, which has been said
                 stream.close()
-        self._unlock()
+        unlock_output(self._lock)
 
 
 def _whole_lines(stream: BinaryIO) -> Iterator[bytes]:

@@ -7,14 +7,14 @@ from typing import Annotated
 
 import typer
 
+from .common_options import Model
+
 
 def serve(
     port: Annotated[
         int, typer.Option(min=0, max=65535, help="Of the page's address; 0 takes a free one.")
     ] = 8765,
-    model: Annotated[
-        str | None, typer.Option(help="A model folder, or the name of a bundled one.")
-    ] = None,
+    model: Model = None,
     lang: Annotated[
         str, typer.Option(help="The page's language: en, zh, or auto (the browser's).")
     ] = "auto",

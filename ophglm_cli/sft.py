@@ -9,6 +9,8 @@ import typer
 
 from ophglm_core.training.config import SftConfig
 
+from .common_options import Log
+
 
 def sft(
     model: Annotated[str, typer.Argument(help="A model folder.")],
@@ -71,10 +73,7 @@ def sft(
         int, typer.Option(min=64, help="Tokens of a sample at most.")
     ] = SftConfig.max_length,
     seed: Annotated[int, typer.Option()] = SftConfig.seed,
-    log: Annotated[
-        str | None,
-        typer.Option(help="A tracker to tell of each step: tensorboard, wandb, mlflow, ..."),
-    ] = None,
+    log: Log = None,
 ) -> None:
     """Fine-tune the language model by an adapter (LoRA); encoder and fusion stay frozen.
 

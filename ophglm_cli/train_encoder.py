@@ -9,6 +9,8 @@ import typer
 
 from ophglm_core.training.config import EncoderConfig
 
+from .common_options import Log
+
 
 def train_encoder(
     data: Annotated[
@@ -111,10 +113,7 @@ def train_encoder(
         ),
     ] = False,
     seed: Annotated[int, typer.Option()] = EncoderConfig.seed,
-    log: Annotated[
-        str | None,
-        typer.Option(help="A tracker to tell of each step: tensorboard, wandb, mlflow, ..."),
-    ] = None,
+    log: Log = None,
 ) -> None:
     """Train the image encoder on photographs with labels and write a model folder.
 

@@ -9,6 +9,8 @@ import typer
 
 from ophglm_core.training.config import FusionConfig
 
+from .common_options import Log
+
 
 def train_fusion(
     model: Annotated[str, typer.Argument(help="A model folder with a trained image encoder.")],
@@ -57,10 +59,7 @@ def train_fusion(
         ),
     ] = FusionConfig.gradient_accumulation_steps,
     seed: Annotated[int, typer.Option()] = FusionConfig.seed,
-    log: Annotated[
-        str | None,
-        typer.Option(help="A tracker to tell of each step: tensorboard, wandb, mlflow, ..."),
-    ] = None,
+    log: Log = None,
 ) -> None:
     """Train the fusion module on questions about photographs; all else stays frozen.
 

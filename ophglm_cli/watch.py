@@ -10,7 +10,8 @@ import typer
 
 from ophglm_core.errors import InputError
 
-from .appending import Model, Out, Quiet
+from .appending import Out, Quiet
+from .common_options import Model
 
 
 def watch(

@@ -18,7 +18,8 @@ from typing import IO, Any
 
 from .errors import InputError, UsageError
 from .files import file_sha256
-from .llm_source import PART, is_first, model_in
+from .gguf_parts import PART, all_parts, is_first
+from .llm_source import model_in
 from .recommended import recommended
 
 _NAME = re.compile(r"([\w.-]+/[\w.-]+)(?:/(.+\.gguf))?")
@@ -71,7 +72,7 @@ def cached() -> list[Cached]:
         for path in ggufs:
             inside = path.relative_to(folder).as_posix()
             full = name if len(ggufs) == 1 else f"{name}/{inside}"
-            models.append(Cached(full, path, sum(p.stat().st_size for p in _parts_of(path))))
+            models.append(Cached(full, path, sum(p.stat().st_size for p in all_parts(path))))
         weights = list(folder.glob("*.safetensors"))
         if weights and (folder / "config.json").is_file():
             models.append(Cached(name, folder, sum(p.stat().st_size for p in weights)))
@@ -187,12 +188,6 @@ def _newest(held: Any) -> Path | None:
 def _matches(path: Path, folder: Path, pattern: str) -> bool:
     inside = path.relative_to(folder).as_posix()
     return is_first(path) and fnmatch.fnmatch(inside.lower(), pattern.lower())
-
-
-def _parts_of(path: Path) -> list[Path]:
-    if not PART.search(path.name):
-        return [path]
-    return sorted(path.parent.glob(PART.sub("-*-of-*.gguf", path.name)))
 
 
 def _pull(repository: str, pattern: str | None, progress: Callable[[int, int], None]) -> Path:

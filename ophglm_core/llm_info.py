@@ -12,6 +12,7 @@ from .errors import UsageError
 from .llm_source import LlmSource
 from .runtime.gguf_header import read_header
 from .runtime.session import CONTEXT
+from .safetensors_header import opened_safetensors
 
 
 @dataclass(frozen=True)
@@ -109,12 +110,8 @@ def _json(path: Path) -> dict[str, Any]:
 
 def _count(path: Path) -> int:
     """Return how many numbers a safetensors file holds, by its header."""
-    try:
-        with path.open("rb") as stream:
-            header = json.loads(stream.read(int.from_bytes(stream.read(8), "little")))
-        return sum(prod(t["shape"]) for name, t in header.items() if name != "__metadata__")
-    except (OSError, ValueError, KeyError, AttributeError, MemoryError, OverflowError):
-        raise UsageError(f"{path} is not a safetensors file, or one that was cut off.") from None
+    with opened_safetensors(path) as (tensors, _, _):
+        return sum(prod(tensor["shape"]) for tensor in tensors.values())
 
 
 def read_card(folder: Path) -> dict[str, Any]:

@@ -10,15 +10,15 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import numpy as np
 
 from .errors import UsageError
+from .gguf_parts import all_parts
 from .runtime.gguf_header import F16, F32, read_header
+from .safetensors_header import opened_safetensors
 
-_PART = re.compile(r"-\d{5}-of-(\d{5})\.gguf$")
 #: The last normalisation, and that before each layer's attention; all families have them.
 _GGUF_NAME = re.compile(r"(?:(output_norm)|blk\.(\d+)\.attn_norm)\.weight")
 _HF_NAME = re.compile(
@@ -50,7 +50,7 @@ def norms_sha256(llm: Path) -> str | None:
 def _of_gguf(path: Path) -> dict[int, np.ndarray]:
     """Return the normalisations of a GGUF by their layers, the last one as -1."""
     found = {}
-    for part in _parts(path):
+    for part in all_parts(path):
         header = read_header(part)
         for name, tensor in header.tensors.items():
             match = _GGUF_NAME.fullmatch(name)
@@ -65,13 +65,6 @@ def _of_gguf(path: Path) -> dict[int, np.ndarray]:
     return found
 
 
-def _parts(path: Path) -> list[Path]:
-    match = _PART.search(path.name)
-    if match is None:
-        return [path]
-    return sorted(path.parent.glob(f"{path.name[: match.start()]}-*-of-{match[1]}.gguf"))
-
-
 def _of_folder(folder: Path) -> dict[int, np.ndarray]:
     """Return a folder's normalisations as `_of_gguf` does."""
     try:
@@ -81,36 +74,22 @@ def _of_folder(folder: Path) -> dict[int, np.ndarray]:
         raise UsageError(f"{folder / 'config.json'} cannot be read.") from None
     found = {}
     for path in sorted(folder.glob("*.safetensors")):
-        for name, values in _one_dimensional(path, lambda n: bool(_HF_NAME.fullmatch(n))):
-            match = _HF_NAME.fullmatch(name)
-            assert match is not None
-            # transformers adds it as it computes, and llama.cpp's converter once.
-            found[_layer(match)] = values + 1 if kind.startswith("gemma") else values
+        with opened_safetensors(path) as (tensors, data, stream):
+            for name, tensor in tensors.items():
+                match = _HF_NAME.fullmatch(name)
+                if match is None or len(tensor["shape"]) != 1:
+                    continue
+                start, end = tensor["data_offsets"]
+                stream.seek(data + start)
+                values = _fp32(stream.read(end - start), tensor["dtype"])
+                if values is not None:
+                    # transformers adds it as it computes, and llama.cpp's converter once.
+                    found[_layer(match)] = values + 1 if kind.startswith("gemma") else values
     return found
 
 
 def _layer(match: re.Match[str]) -> int:
     return -1 if match[1] else int(match[2])
-
-
-def _one_dimensional(path: Path, wanted: Callable[[str], bool]) -> Iterable[tuple[str, np.ndarray]]:
-    """Yield vectors of a safetensors file as fp32 with their names.
-
-    The format: github.com/huggingface/safetensors#format. Raises UsageError if it is none.
-    """
-    try:
-        with path.open("rb") as stream:
-            length = int.from_bytes(stream.read(8), "little")
-            header = json.loads(stream.read(length))
-            for name, tensor in header.items():
-                if not wanted(name) or len(tensor["shape"]) != 1:
-                    continue
-                start, end = tensor["data_offsets"]
-                stream.seek(8 + length + start)
-                if (values := _fp32(stream.read(end - start), tensor["dtype"])) is not None:
-                    yield name, values
-    except (OSError, ValueError, KeyError, TypeError, MemoryError, OverflowError):
-        raise UsageError(f"{path} is not a safetensors file, or one that was cut off.") from None
 
 
 def _fp32(data: bytes, dtype: str) -> np.ndarray | None:

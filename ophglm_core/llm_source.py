@@ -6,7 +6,6 @@ Nothing is downloaded here; `hub` does that.
 from __future__ import annotations
 
 import json
-import re
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -14,12 +13,10 @@ from pathlib import Path
 from .assets import bundled_models, embedded_gguf, resolve_llm
 from .errors import UsageError
 from .files import file_sha256
+from .gguf_parts import is_first
 from .llm_norms import norms_sha256
 from .manifest import AdapterPart, FusionPart
 from .model_folder import ModelFolder, identify_llm, open_model
-
-#: How the name of a GGUF ends that is one of several parts of a model.
-PART = re.compile(r"-\d{5}-of-\d{5}\.gguf$")
 
 
 @dataclass(frozen=True)
@@ -97,11 +94,6 @@ def model_in(folder: Path) -> Path:
     raise UsageError(
         f"{folder} holds no language model: neither config.json with .safetensors, nor a GGUF file."
     )
-
-
-def is_first(path: Path) -> bool:
-    """Whether a GGUF is whole, or the first of its parts: that is the one to be loaded."""
-    return not PART.search(path.name) or "-00001-of-" in path.name
 
 
 def _check_whole(folder: Path) -> None:
