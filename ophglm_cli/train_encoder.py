@@ -64,6 +64,22 @@ def train_encoder(
             help="With --from: learn the heads alone, in minutes, and keep all before them.",
         ),
     ] = EncoderConfig.heads_only,
+    beside: Annotated[
+        Path | None,
+        typer.Option(
+            help="With --heads-only: a model folder whose network stands beside that of --from, "
+            "before heads on both, which begin as the mean of theirs."
+        ),
+    ] = None,
+    views: Annotated[
+        int,
+        typer.Option(
+            min=1,
+            max=2,
+            help="How often the model looks at a picture: 2 averages it with its mirror image, in "
+            "twice the time.",
+        ),
+    ] = EncoderConfig.views,
     teacher: Annotated[
         Path | None, typer.Option(help="A model folder whose encoder the new one learns from.")
     ] = None,
@@ -74,7 +90,12 @@ def train_encoder(
             "patients: train on all of them, and take its thresholds and metrics."
         ),
     ] = None,
-    epochs: Annotated[int, typer.Option(min=1)] = EncoderConfig.epochs,
+    epochs: Annotated[
+        int,
+        typer.Option(
+            min=0, help="0 with --heads-only: learn nothing, set calibration and thresholds anew."
+        ),
+    ] = EncoderConfig.epochs,
     batch_size: Annotated[
         int,
         typer.Option(min=1, help="Photographs a step, over all processes."),
@@ -139,6 +160,8 @@ def train_encoder(
             start=start,
             freeze=freeze,
             heads_only=heads_only,
+            beside=beside,
+            views=views,
             teacher=teacher,
             measured=measured,
             epochs=epochs,

@@ -150,7 +150,7 @@ def _look(
         )
     records, truth = [r for r, u in zip(records, useful, strict=True) if u], truth[useful]
     _require(len(records))
-    predictor = EncoderPredictor(model.encoder_onnx, manifest.encoder.input_size)
+    predictor = EncoderPredictor(model.encoder_onnx, manifest.encoder)
     logits: list[np.ndarray] = []
     rows: list[int] = []
     excluded = {"ungradable": 0, "error": 0}

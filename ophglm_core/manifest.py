@@ -36,7 +36,9 @@ _Part = TypeVar("_Part")
 class EncoderInfo:
     """What the image encoder is.
 
-    architecture: timm's name. input_size: in pixels. features: channels of the last feature map.
+    architecture: timm's name. input_size: in pixels. features: channels of the first backbone's
+    last feature map. backbones: how many of the architecture stand beside each other. views: of a
+    picture that are averaged, for which the thresholds were fitted: 1, or 2 with the mirrored one.
     sha256: of `encoder.safetensors`, which is what the model is; exporting does not change it.
     """
 
@@ -44,6 +46,8 @@ class EncoderInfo:
     input_size: int
     features: int
     sha256: str = ""
+    backbones: int = 1
+    views: int = 2
 
 
 @dataclass

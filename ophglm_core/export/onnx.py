@@ -49,6 +49,7 @@ def write_encoder(encoder: ImageEncoder, size: int, folder: Path) -> float:
         EncoderSession.OUTPUTS,
         {"pixels": {0: torch.export.Dim("batch")}},
     )
+    share_weights(graph)
     store_half(graph)
     onnx.save(graph, folder / ENCODER_ONNX)
     difference = compare_runtimes(encoder, folder / ENCODER_ONNX, size)
@@ -216,6 +217,23 @@ def store_half(model: onnx.ModelProto) -> None:
         tensor.CopyFrom(numpy_helper.from_array(half, f"{name}.fp16"))
         casts.append(helper.make_node("Cast", [f"{name}.fp16"], [name], to=TensorProto.FLOAT))
     put_first(model, casts)
+
+
+def share_weights(model: onnx.ModelProto) -> None:
+    """Keep weights that are alike once. ONNX Runtime then computes what backbones have in common
+    once, too."""
+    known: dict[tuple[object, ...], str] = {}
+    same: dict[str, str] = {}
+    for tensor in list(model.graph.initializer):
+        values = numpy_helper.to_array(tensor)
+        key = (_digest(values), tensor.data_type, *tensor.dims)
+        if key in known:
+            same[tensor.name] = known[key]
+            model.graph.initializer.remove(tensor)
+        else:
+            known[key] = tensor.name
+    for node in model.graph.node:
+        node.input[:] = [same.get(name, name) for name in node.input]
 
 
 def put_first(model: onnx.ModelProto, nodes: list[onnx.NodeProto]) -> None:

@@ -1,8 +1,13 @@
-"""The image encoder as a torch module: a timm backbone and a linear head on its pooled features.
+"""The image encoder as a torch module: timm backbones and a linear head on their pooled features.
 
 The head is ConvNeXt's own (Liu et al. 2022, arXiv 2201.03545): average pool, layer norm, linear.
 Because pool and norm are linear once the picture's mean and deviation are fixed, each logit is
 exactly the mean over patches of a class activation map (Zhou et al. 2016, arXiv 1512.04150).
+
+Several backbones of one architecture stand beside each other with the features of all before one
+head, as an ensemble whose answers are averaged (Dietterich 2000, doi 10.1007/3-540-45014-9_1). What
+was trained on the first one's map, the fusion module, goes on reading that. Where they have stages
+in common, the exported graph computes these once.
 """
 
 from __future__ import annotations
@@ -15,6 +20,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from timm.models import group_modules
 from torch import Tensor, nn
+from torch.nn import functional
 
 from ..errors import UsageError
 from ..model_folder import ModelFolder
@@ -24,44 +30,40 @@ class ImageEncoder(nn.Module):
     """Photograph -> logits per label, class activation maps and the last feature map.
 
     architecture: a timm name (`convnext_atto`, `tf_efficientnet_lite0`, ...). outputs: of all
-    heads. size: the input in pixels, which some networks (ViT, Swin) are built for. Raises
-    UsageError if timm has no such network.
+    heads. size: the input in pixels, which some networks (ViT, Swin) are built for. backbones: how
+    many stand beside each other. Raises UsageError if timm has no such network.
     """
 
     backbone: Any
     mean: Tensor
     std: Tensor
 
-    def __init__(self, architecture: str, outputs: int, size: int = 224):
+    def __init__(self, architecture: str, outputs: int, size: int = 224, backbones: int = 1):
         super().__init__()
         self._frozen: list[nn.Module] = []
-        self.architecture = architecture
-        try:
-            fixed = getattr(timm.get_pretrained_cfg(architecture), "fixed_input_size", False)
-            options: dict[str, Any] = {"img_size": size} if fixed else {}
-            backbone: Any = timm.create_model(
-                architecture, num_classes=0, global_pool="", **options
-            )
-        except (RuntimeError, AssertionError) as error:
-            raise UsageError(f"timm has no network called '{architecture}' ({error}).") from None
-        if "convnext" in architecture:
-            # timm keeps the norm in the head, after a pool that we take away; ours does it once.
-            backbone.head = nn.Identity()
-        self.backbone = backbone
-        self._channels_last = getattr(backbone, "output_fmt", "NCHW") == "NHWC"
-        self.features = int(backbone.num_features)
-        self.norm = nn.LayerNorm(self.features, eps=1e-6)
+        self.architecture, self.size = architecture, size
+        self.backbone = _backbone(architecture, size)
+        self.beside = nn.ModuleList(_backbone(architecture, size) for _ in range(1, backbones))
+        self._channels_last = getattr(self.backbone, "output_fmt", "NCHW") == "NHWC"
+        #: Channels of one backbone's last feature map.
+        self.features = int(self.backbone.num_features)
+        self.norm = BackboneNorm(self.features, backbones)
         self.dropout = nn.Dropout(0.1)
-        self.classifier = nn.Linear(self.features, outputs)
+        self.classifier = nn.Linear(self.features * backbones, outputs)
         nn.init.trunc_normal_(self.classifier.weight, std=0.02)
         nn.init.zeros_(self.classifier.bias)
-        self.gate = OodGate(self.features)
-        config = backbone.pretrained_cfg
+        self.gate = OodGate(self.features * backbones)
+        config = self.backbone.pretrained_cfg
         self.register_buffer("mean", torch.tensor(config["mean"]).view(1, 3, 1, 1))
         self.register_buffer("std", torch.tensor(config["std"]).view(1, 3, 1, 1))
 
+    @property
+    def backbones(self) -> list[Any]:
+        """All backbones, the first one first."""
+        return [self.backbone, *self.beside]
+
     def freeze(self, stages: int) -> None:
-        """Keep the first stages of the backbone as they are; timm says what a stage is.
+        """Keep the first stages of each backbone as they are; timm says what a stage is.
 
         Raises UsageError if there are not so many.
         """
@@ -71,7 +73,7 @@ class ImageEncoder(nn.Module):
                 f"{self.architecture} has {len(groups)} stages that can be frozen, not {stages}."
             )
         names = [name for stage in list(groups)[:stages] for name in groups[stage]]
-        self._frozen = [self.backbone.get_submodule(name) for name in names]
+        self._frozen = [b.get_submodule(name) for b in self.backbones for name in names]
         for module in self._frozen:
             module.requires_grad_(False)
 
@@ -83,8 +85,13 @@ class ImageEncoder(nn.Module):
         return self
 
     def feature_map(self, pixels: Tensor) -> Tensor:
-        """RGB [B, 3, H, W] in 0..1 -> features [B, C, h, w]."""
-        features: Tensor = self.backbone.forward_features((pixels - self.mean) / self.std)
+        """RGB [B, 3, H, W] in 0..1 -> features [B, C, h, w] of all backbones, the first one's
+        first."""
+        normalised = (pixels - self.mean) / self.std
+        return torch.cat([self._map_of(b.forward_features(normalised)) for b in self.backbones], 1)
+
+    def _map_of(self, features: Tensor) -> Tensor:
+        """What a backbone returns -> [B, C, h, w]."""
         if features.ndim == 3:  # a transformer's tokens [B, N, C], its class token first
             features = features[:, self.backbone.num_prefix_tokens :]
             side = round(features.shape[1] ** 0.5)
@@ -99,19 +106,55 @@ class ImageEncoder(nn.Module):
         return [widths[stride] for stride in strides]
 
     def hints(self, pixels: Tensor, strides: tuple[int, ...]) -> tuple[Tensor, list[Tensor]]:
-        """RGB [B, 3, H, W] in 0..1 -> features [B, C, h, w], and the maps inside the network at
-        these strides in pixels."""
+        """RGB [B, 3, H, W] in 0..1 -> features [B, C, h, w], and the maps inside the first backbone
+        at these strides in pixels."""
         order = [f["reduction"] for f in self.backbone.feature_info]
-        features, inside = self.backbone.forward_intermediates(
-            (pixels - self.mean) / self.std, indices=[order.index(s) for s in strides]
+        normalised = (pixels - self.mean) / self.std
+        first, inside = self.backbone.forward_intermediates(
+            normalised, indices=[order.index(s) for s in strides]
         )
-        return features, inside
+        others = [self._map_of(b.forward_features(normalised)) for b in self.backbones[1:]]
+        return torch.cat([first, *others], 1), inside
 
     def forward(self, pixels: Tensor) -> Tensor:
         """RGB [B, 3, H, W] in 0..1 -> logits [B, outputs]."""
         pooled = self.feature_map(pixels).mean(dim=(2, 3))  # [B, C]
         logits: Tensor = self.classifier(self.dropout(self.norm(pooled)))
         return logits
+
+
+def _backbone(architecture: str, size: int) -> Any:
+    try:
+        fixed = getattr(timm.get_pretrained_cfg(architecture), "fixed_input_size", False)
+        options: dict[str, Any] = {"img_size": size} if fixed else {}
+        backbone: Any = timm.create_model(architecture, num_classes=0, global_pool="", **options)
+    except (RuntimeError, AssertionError) as error:
+        raise UsageError(f"timm has no network called '{architecture}' ({error}).") from None
+    if "convnext" in architecture:
+        # timm keeps the norm in the head, after a pool that we take away; ours does it once.
+        backbone.head = nn.Identity()
+    return backbone
+
+
+class BackboneNorm(nn.LayerNorm):
+    """The layer norm of ConvNeXt's head, over the features of each backbone for itself."""
+
+    def __init__(self, features: int, backbones: int):
+        super().__init__(features * backbones, eps=1e-6)
+        self.backbones = backbones
+
+    def statistics(self, pooled: Tensor) -> tuple[Tensor, Tensor]:
+        """Pooled features [B, C] -> mean and deviation [B, C] of the backbone that each is of."""
+        parts = pooled.unflatten(1, (self.backbones, -1))
+        deviation = (parts.var(2, unbiased=False, keepdim=True) + self.eps).sqrt()
+        mean = parts.mean(2, keepdim=True)
+        return mean.expand_as(parts).flatten(1), deviation.expand_as(parts).flatten(1)
+
+    def forward(self, pooled: Tensor) -> Tensor:
+        """Pooled features [B, C] -> normed ones."""
+        parts = pooled.unflatten(1, (self.backbones, -1))
+        normed = functional.layer_norm(parts, parts.shape[2:], eps=self.eps).flatten(1)
+        return normed * self.weight + self.bias
 
 
 class Heads(nn.Module):
@@ -181,7 +224,7 @@ class ExportedEncoder(nn.Module):
 
     def forward(self, pixels: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """RGB [B, 3, H, W] in 0..1 -> logits [B, L], class activation maps [B, L, h, w], features
-        [B, C, h, w] and OOD scores [B].
+        [B, C, h, w] of the first backbone and OOD scores [B].
 
         The mean of a map over its patches, plus the head's bias, is the label's logit.
         """
@@ -190,13 +233,37 @@ class ExportedEncoder(nn.Module):
         pooled = features.mean(dim=(2, 3))  # [B, C]
         normed = head.norm(pooled)  # [B, C]
         logits = head.classifier(normed)  # [B, L]
-        centre = pooled.mean(dim=1)[:, None, None, None]
-        spread = (pooled.var(dim=1, unbiased=False) + head.norm.eps).sqrt()[:, None, None, None]
+        centre, spread = (s[:, :, None, None] for s in head.norm.statistics(pooled))
         weight = head.classifier.weight * head.norm.weight  # [L, C]
         offset = (head.classifier.weight * head.norm.bias).sum(1)[None, :, None, None]
         patches = ((features - centre) / spread).flatten(2)  # [B, C, h*w]
         cams = torch.matmul(weight, patches).unflatten(2, features.shape[2:]) + offset
-        return logits, cams, features, head.gate(normed)
+        return logits, cams, features[:, : head.features], head.gate(normed)
+
+
+def join_encoders(first: ImageEncoder, second: ImageEncoder) -> ImageEncoder:
+    """Return an encoder with the backbones of both, which says the mean of what they say.
+
+    Both have the same outputs. Its gate is not fitted. Raises UsageError if they are not of one
+    architecture and size.
+    """
+    if (first.architecture, first.size) != (second.architecture, second.size):
+        raise UsageError(
+            f"A {second.architecture} of {second.size} pixels cannot stand beside a "
+            f"{first.architecture} of {first.size}."
+        )
+    both = (first, second)
+    backbones = [backbone for encoder in both for backbone in encoder.backbones]
+    outputs = first.classifier.out_features
+    joined = ImageEncoder(first.architecture, outputs, first.size, len(backbones))
+    with torch.no_grad():
+        for to, source in zip(joined.backbones, backbones, strict=True):
+            to.load_state_dict(source.state_dict())
+        joined.norm.weight.copy_(torch.cat([e.norm.weight for e in both]))
+        joined.norm.bias.copy_(torch.cat([e.norm.bias for e in both]))
+        joined.classifier.weight.copy_(torch.cat([e.classifier.weight / 2 for e in both], 1))
+        joined.classifier.bias.copy_((first.classifier.bias + second.classifier.bias) / 2)
+    return joined.eval()
 
 
 def load_encoder(model: ModelFolder) -> ImageEncoder:
@@ -205,7 +272,8 @@ def load_encoder(model: ModelFolder) -> ImageEncoder:
     Raises UsageError if the weights are not those of the network that the manifest names.
     """
     info = model.manifest.encoder
-    encoder = ImageEncoder(info.architecture, len(model.manifest.outputs), info.input_size)
+    outputs = len(model.manifest.outputs)
+    encoder = ImageEncoder(info.architecture, outputs, info.input_size, info.backbones)
     try:
         state = load_file(model.encoder_weights)
         encoder.load_state_dict(

@@ -1,4 +1,5 @@
-"""Disc crops and image tokens of a whole set, computed once and kept in memory-mapped files.
+"""Disc crops of a whole set, and what an encoder gives of them, computed once and kept in
+memory-mapped files.
 
 Decoding and cropping a photograph costs more than a training step on it; the files also survive
 a kill, so that a resumed training starts at once, and stay out of memory where a set is large.
@@ -8,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -19,6 +21,7 @@ from torch import Tensor
 from ..errors import InputError
 from ..images import load_crop
 from ..model_folder import ModelFolder
+from ..networks.encoder import ImageEncoder
 from ..runtime.onnx import EncoderSession
 
 _BATCH_SIZE = 16
@@ -67,26 +70,27 @@ class CropStore:
         return torch.from_numpy(self._crops[np.asarray(indices)])
 
 
-class ImageTokens:
-    """Image tokens fp16 [N, P, C] of the photographs `paths`, in a memory-mapped file.
+class _Computed(ABC):
+    """What an encoder gives of each of the photographs `paths`, in a memory-mapped file.
 
-    They come from the exported encoder, as a conversation's do.
+    size: pixels at which they are read. identity: what else the values depend on.
     """
 
-    def __init__(self, folder: Path, model: ModelFolder, paths: Sequence[str]):
-        self.model, self.size = model, model.manifest.encoder.input_size
+    def __init__(
+        self, folder: Path, paths: Sequence[str], size: int, identity: str, shape: tuple[int, ...]
+    ):
         self.paths = list(dict.fromkeys(paths))
+        self.size = size
         self._index = {path: index for index, path in enumerate(self.paths)}
-        self._session = EncoderSession(model.encoder_onnx)
-        blank = np.zeros((1, 3, self.size, self.size), np.float32)
-        features = self._session.run(blank).features  # [1, C, h, w]
-        self.width, self.patches = features.shape[1], features.shape[2] * features.shape[3]
-        listing = "\n".join([model.manifest.encoder.sha256, *self.paths])
-        stem = hashlib.sha256(listing.encode()).hexdigest()[:16]
+        stem = hashlib.sha256("\n".join([identity, *self.paths]).encode()).hexdigest()[:16]
         folder.mkdir(parents=True, exist_ok=True)
-        shape = (len(self.paths), self.patches, self.width)
-        self._tokens = open_map(folder / f"tokens-{stem}.f16", shape, np.float16)
-        self._known = open_map(folder / f"tokens-{stem}.known", (len(self.paths),), np.uint8)
+        name, rows = type(self).__name__, (len(self.paths), *shape)
+        self._values = open_map(folder / f"{name}-{stem}.f16", rows, np.float16)
+        self._known = open_map(folder / f"{name}-{stem}.known", (len(self.paths),), np.uint8)
+
+    @abstractmethod
+    def _compute(self, pixels: np.ndarray) -> np.ndarray:
+        """RGB float32 [B, 3, H, W] in 0..1 -> values [B, ...]."""
 
     def fill(self, progress: Callable[[int, int], None]) -> dict[str, str]:
         """Compute what is not there yet; return the unreadable pictures, with a sentence each."""
@@ -110,18 +114,53 @@ class ImageTokens:
                         crops[number] = crop
                 if crops:
                     pixels = np.stack(list(crops.values())).transpose(0, 3, 1, 2)
-                    features = self._session.run(pixels.astype(np.float32) / 255).features
-                    tokens = features.reshape(*features.shape[:2], -1).transpose(0, 2, 1)
-                    self._tokens[list(crops)] = tokens
+                    self._values[list(crops)] = self._compute(pixels.astype(np.float32) / 255)
                     self._known[list(crops)] = 1
                 done += len(part)
                 progress(done, len(self.paths))
         return broken
 
-    def pooled(self, paths: Sequence[str]) -> np.ndarray:
-        """Return the mean over the patches of some photographs, float32 [N, C]."""
-        rows = [self._tokens[self._index[path]].mean(axis=0, dtype=np.float32) for path in paths]
-        return np.stack(rows)
+
+class PooledFeatures(_Computed):
+    """Pooled features of photographs by an encoder in eval mode.
+
+    identity: of the encoder's weights. size: its input in pixels.
+    """
+
+    def __init__(
+        self, folder: Path, encoder: ImageEncoder, identity: str, paths: Sequence[str], size: int
+    ):
+        super().__init__(folder, paths, size, identity, (encoder.classifier.in_features,))
+        self._encoder = encoder.eval()
+
+    @torch.no_grad()
+    def _compute(self, pixels: np.ndarray) -> np.ndarray:
+        device = self._encoder.mean.device
+        maps = self._encoder.feature_map(torch.from_numpy(pixels).to(device))
+        pooled: np.ndarray = maps.mean(dim=(2, 3)).cpu().numpy()
+        return pooled
+
+    def rows(self, paths: Sequence[str]) -> np.ndarray:
+        """Return those of some photographs, float32 [N, C]; 0 of one that cannot be read."""
+        return self._values[[self._index[path] for path in paths]].astype(np.float32)
+
+
+class ImageTokens(_Computed):
+    """Image tokens [P, C] of photographs.
+
+    They come from the exported encoder, as a conversation's do.
+    """
+
+    def __init__(self, folder: Path, model: ModelFolder, paths: Sequence[str]):
+        info = model.manifest.encoder
+        self._session = EncoderSession(model.encoder_onnx)
+        blank = np.zeros((1, 3, info.input_size, info.input_size), np.float32)
+        self.patches, self.width = self._compute(blank).shape[1:]
+        super().__init__(folder, paths, info.input_size, info.sha256, (self.patches, self.width))
+
+    def _compute(self, pixels: np.ndarray) -> np.ndarray:
+        features = self._session.run(pixels).features  # [B, C, h, w]
+        return features.reshape(*features.shape[:2], -1).transpose(0, 2, 1)
 
     def batch(self, images: Sequence[tuple[str, ...]]) -> tuple[Tensor, Tensor]:
         """Return tokens float32 [B, M, P, C] and which photographs are shown, float32 [B, M]."""
@@ -130,7 +169,7 @@ class ImageTokens:
         shown = np.zeros((len(images), most), np.float32)
         for i, paths in enumerate(images):
             for j, path in enumerate(paths):
-                tokens[i, j], shown[i, j] = self._tokens[self._index[path]], 1
+                tokens[i, j], shown[i, j] = self._values[self._index[path]], 1
         return torch.from_numpy(tokens), torch.from_numpy(shown)
 
 

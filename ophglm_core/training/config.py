@@ -113,7 +113,10 @@ class EncoderConfig(TrainingConfig):
     freeze: how many of the network's first stages stay as they are, which saves half of the time
     where the start has seen fundus photographs.
     heads_only: train the heads alone, on features of `start` that are computed once; its fusion
-    module and adapter stay valid and are kept. teacher: a model folder whose encoder the new one
+    module and adapter stay valid and are kept; with no epochs the heads stay, too, and calibration,
+    thresholds and gate are set anew. beside: with heads_only, a model folder whose
+    backbone stands beside that of `start` from then on. views: of a picture that are averaged when
+    the model is used, 1 or 2. teacher: a model folder whose encoder the new one
     learns from. measured: a model folder that was
     trained in this way on a part of these patients: the new one trains on all of them and takes its
     calibration, thresholds and metrics. validation, test: shares of the
@@ -131,6 +134,8 @@ class EncoderConfig(TrainingConfig):
     start: Path | None = None
     freeze: int = 0
     heads_only: bool = False
+    beside: Path | None = None
+    views: int = 2
     teacher: Path | None = None
     measured: Path | None = None
     validation: float = 0.1

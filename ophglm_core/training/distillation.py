@@ -74,7 +74,7 @@ class Teacher:
         self.encoder = encoder.eval().to(device)
         self.encoder.to(memory_format=torch.channels_last)
         self.size, self.device = size, device
-        self.widths = [*self.encoder.hint_widths(STRIDES), self.encoder.features]
+        self.widths = [*encoder.hint_widths(STRIDES), encoder.classifier.in_features]
 
     @torch.no_grad()
     def answer(self, pixels: Tensor) -> Answer:
@@ -139,7 +139,7 @@ class Student(nn.Module):
     def __init__(self, encoder: ImageEncoder, widths: list[int]):
         super().__init__()
         self.encoder = encoder
-        own = [*encoder.hint_widths(STRIDES), encoder.features]
+        own = [*encoder.hint_widths(STRIDES), encoder.classifier.in_features]
         self.projections = nn.ModuleList(
             nn.Conv2d(a, b, 1) for a, b in zip(own, widths, strict=True)
         )

@@ -39,10 +39,10 @@ from ..model_folder import (
     save_manifest,
     write_model_folder,
 )
-from ..networks.encoder import Heads, ImageEncoder, load_encoder
+from ..networks.encoder import Heads, ImageEncoder, join_encoders, load_encoder
 from ..networks.pretrained import load_imagenet_weights, load_weights_file
 from .augmentation import DRAWS, augment, draws_of, resize, to_pixels
-from .caches import CropStore, ImageTokens
+from .caches import CropStore, PooledFeatures
 from .config import Callbacks, EncoderConfig
 from .distillation import VIEWS, StoredAnswers, Student, Teacher, distillation_loss, turn
 from .ood_gate import fit_gate, ood_threshold
@@ -94,6 +94,10 @@ class EncoderStage:
                     "--heads-only goes with --from, without --teacher and --first-size."
                 )
             config = replace(config, size=self.start.manifest.encoder.input_size)
+        elif config.beside is not None or not config.epochs:
+            option = "--epochs 0" if config.beside is None else "--beside"
+            raise UsageError(f"{option} goes with --heads-only.")
+        self.beside = open_model(config.beside) if config.beside is not None else None
         self.config, self.out = config, config.out
         self.state_folder = config.out.with_name(config.out.name + ".training")
         self.measured = open_model(config.measured) if config.measured is not None else None
@@ -110,7 +114,7 @@ class EncoderStage:
             head.operating_point = config.operating_point
         self.manifest = Manifest(
             name=config.out.name,
-            encoder=EncoderInfo(self.architecture, config.size, 0),
+            encoder=EncoderInfo(self.architecture, config.size, 0, views=config.views),
             heads=heads,
             own_labels=[label for label in heads[0].labels if label not in CONDITIONS],
         )
@@ -138,7 +142,8 @@ class EncoderStage:
         encoder, self.origin = self._first_weights()
         encoder.freeze(config.freeze)
         if config.gradient_checkpointing:
-            encoder.backbone.set_grad_checkpointing()
+            for backbone in encoder.backbones:
+                backbone.set_grad_checkpointing()
         self.teacher: Teacher | None = None
         if config.teacher is not None:
             source = open_model(config.teacher)
@@ -157,6 +162,8 @@ class EncoderStage:
         elif config.heads_only:
             module = Heads(encoder)
         self.encoder = encoder
+        self.manifest.encoder.backbones = len(encoder.backbones)
+        self.manifest.encoder.features = encoder.features
         self.module = module.to(self.device)
         self.module.to(memory_format=torch.channels_last)
         self.first: FirstEpochs | None = None
@@ -164,7 +171,9 @@ class EncoderStage:
             self.first = FirstEpochs(config.first_size, int(config.epochs * _FIRST_SHARE))
         self.pooled: dict[str, np.ndarray] = {}
         with accelerator.main_process_first():  # the others find all of it computed
-            if config.heads_only:
+            if not config.epochs:
+                self._exclude((), (), (), callbacks)
+            elif config.heads_only:
                 self._pool(callbacks)
             else:
                 self._decode(callbacks)
@@ -194,13 +203,19 @@ class EncoderStage:
         self.positive_weight = weights.to(self.device)
 
     def _pool(self, callbacks: Callbacks) -> None:
-        """Compute the pooled features of all photographs, as they are, by the start's encoder."""
-        assert self.start is not None
+        """Compute the pooled features of all photographs, as they are, by the first encoder."""
+        sources = [model.manifest.encoder.sha256 for model in (self.start, self.beside) if model]
         paths = {part: [str(r.image) for r in self.parts[part]] for part in ("train", "validation")}
         everything = [path for found in paths.values() for path in found]
-        tokens = ImageTokens(self.state_folder, self.start, everything)
-        broken = tokens.fill(callbacks.decoding)
-        self.pooled = {part: tokens.pooled(found) for part, found in paths.items() if found}
+        features = PooledFeatures(
+            self.state_folder,
+            self.encoder.to(self.device),
+            "\n".join(sources),
+            everything,
+            self.config.size,
+        )
+        broken = features.fill(callbacks.decoding)
+        self.pooled = {part: features.rows(found) for part, found in paths.items() if found}
         self._exclude(
             {i for i, path in enumerate(paths["train"]) if path in broken},
             [i for i, path in enumerate(paths["validation"]) if path in broken],
@@ -247,7 +262,13 @@ class EncoderStage:
                     f"{config.start} holds a {encoder.architecture}; give --architecture "
                     f"{encoder.architecture} to go on from it."
                 )
-            return self._with_these_heads(encoder, self.start.manifest), self.start.path.name
+            names = [self.start.path.name]
+            if self.beside is not None:
+                if self.beside.manifest.outputs != self.start.manifest.outputs:
+                    raise UsageError(f"{config.beside} knows other labels than {config.start}.")
+                encoder = join_encoders(encoder, load_encoder(self.beside))
+                names.append(self.beside.path.name)
+            return self._with_these_heads(encoder, self.start.manifest), " beside ".join(names)
         encoder = self._new_encoder()
         if config.pretrained:
             origin = load_imagenet_weights(encoder)
@@ -259,12 +280,13 @@ class EncoderStage:
         _start_heads(encoder, self.truth)
         return encoder, origin
 
-    def _new_encoder(self) -> ImageEncoder:
-        return ImageEncoder(self.architecture, len(self.manifest.outputs), self.config.size)
+    def _new_encoder(self, backbones: int = 1) -> ImageEncoder:
+        outputs = len(self.manifest.outputs)
+        return ImageEncoder(self.architecture, outputs, self.config.size, backbones)
 
     def _with_these_heads(self, source: ImageEncoder, manifest: Manifest) -> ImageEncoder:
         """Return the encoder with these heads; outputs that it has learned already go on."""
-        encoder = self._new_encoder()
+        encoder = self._new_encoder(len(source.backbones))
         state = {k: v for k, v in source.state_dict().items() if not k.startswith("classifier.")}
         encoder.load_state_dict(state, strict=False)
         _start_heads(encoder, self.truth)
@@ -378,10 +400,10 @@ class EncoderStage:
         """
         config, parts, manifest = self.config, self.parts, self.manifest
         # A fresh module: accelerate has wrapped the trained one's forward in mixed precision.
-        encoder = self._new_encoder()
+        encoder = self._new_encoder(manifest.encoder.backbones)
         prefix = "encoder." if self.teacher else ""
         best = {k: v for k, v in result.best_state.items() if k.startswith(prefix)}
-        rest = self.encoder.state_dict() if self.pooled else {}
+        rest = self.encoder.state_dict() if config.heads_only else {}
         encoder.load_state_dict(rest | {k.removeprefix(prefix): v for k, v in best.items()})
         gated = fit_gate(encoder, parts["train"], config.size, self.pooled.get("train"))
         # With all before the heads as it was, what has learned from it goes on as it is.
@@ -391,8 +413,7 @@ class EncoderStage:
         with write_model_folder(self.out, base) as folder:
             result.write_curve(folder, callbacks)
             difference = write_encoder(encoder, config.size, folder)
-            predictor = EncoderPredictor(folder / ENCODER_ONNX, config.size)
-            manifest.encoder.features = encoder.features
+            predictor = EncoderPredictor(folder / ENCODER_ONNX, manifest.encoder)
             manifest.encoder.sha256 = file_sha256(folder / ENCODER_WEIGHTS)
             manifest.llm = identify_llm() if base is None else base.manifest.llm
             manifest.training = self._training(result)
@@ -440,12 +461,14 @@ class EncoderStage:
         return {f"grade {g}": grades[g] for g in sorted(grades)} if graded else {}
 
     def _before(self) -> list[dict[str, Any]]:
-        """Return the trainings that the first weights come from, the earliest first."""
-        if self.start is None:
-            return []
-        earlier = self.start.manifest.training
-        kept = {k: v for k, v in earlier.items() if k in ("command", "seconds", "notes")}
-        return [*earlier.get("before", []), kept]
+        """Return the trainings that the first weights come from, the earliest first, each once."""
+        before: list[dict[str, Any]] = []
+        for model in (self.start, self.beside):
+            earlier = model.manifest.training if model is not None else {}
+            kept = {k: v for k, v in earlier.items() if k in ("command", "seconds", "notes")}
+            chain = [*earlier.get("before", []), *([kept] if kept else [])]
+            before += [training for training in chain if training not in before]
+        return before
 
     def _training(self, result: TrainingResult) -> dict[str, Any]:
         config = self.config

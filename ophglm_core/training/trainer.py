@@ -59,8 +59,8 @@ class TrainingResult:
     log: MetricsLog | None = None
 
     def write_curve(self, folder: Path, callbacks: Callbacks) -> None:
-        """Write metrics.jsonl and curve.png into a model folder."""
-        if self.log is not None:
+        """Write metrics.jsonl and curve.png into a model folder; of no epoch there is none."""
+        if self.log is not None and self.history:
             self.log.write_into(folder, callbacks.remark)
 
 
@@ -210,7 +210,7 @@ class Trainer:
         )
         self.scheduler = CosineLRScheduler(
             optimizer,
-            t_initial=total,
+            t_initial=max(1, total),
             lr_min=_LAST_RATE * config.learning_rate,
             warmup_t=max(1, round(config.warmup * total)),
             warmup_lr_init=_LAST_RATE * config.learning_rate,

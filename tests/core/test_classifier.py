@@ -19,7 +19,7 @@ def test_mirrored_pictures_get_one_answer_and_mirrored_maps(
     picture = Image.open(sample).convert("RGB").resize((512, 512))
     picture.save(tmp_path / "a.png")
     ImageOps.mirror(picture).save(tmp_path / "b.png")
-    predictor = EncoderPredictor(bundled.encoder_onnx, bundled.manifest.encoder.input_size)
+    predictor = EncoderPredictor(bundled.encoder_onnx, bundled.manifest.encoder)
     results = [r for _, r in predictor.stream(sorted(tmp_path.iterdir()))]
     plain, mirrored = results
     assert isinstance(plain, Prediction)

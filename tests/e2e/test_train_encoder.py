@@ -47,6 +47,8 @@ def test_an_epoch_killed_half_way_and_resumed(
     assert "AUC" in result.stderr
     assert result.stdout.strip() == str(out)
     assert not state.parent.exists()
+    manifest = json.loads((out / "ophglm.json").read_text())
+    assert manifest["training"]["history"][0]["epoch"] == 1
     check_model(out, three_hundred / "images")
     again = ophglm(*options)
     assert again.returncode == 2
@@ -56,8 +58,6 @@ def test_an_epoch_killed_half_way_and_resumed(
 def check_model(out: Path, images: Path) -> None:
     """The folder is whole, its two encoders agree on real pictures, and it classifies."""
     model = open_model(out)
-    manifest = json.loads((out / "ophglm.json").read_text())
-    assert manifest["training"]["history"][0]["epoch"] == 1
     assert f"# {out.name}" in (out / "README.md").read_text()
     size = model.manifest.encoder.input_size
     crops = np.stack([load_crop(p, size) for p in sorted(images.iterdir())[:8]])
@@ -152,6 +152,33 @@ def test_learning_from_a_teacher_and_going_on_from_a_model(
     assert told.encoder.sha256 != measured.encoder.sha256
     nothing = ophglm("evaluate", final, a_hundred, "--part", "test")
     assert nothing.returncode == 1  # all of it was trained on
+    # Two networks before heads on both: with nothing learned, the mean of what they say.
+    joined = tmp_path / "joined"
+    options = [a_hundred, "--from", teacher, "--beside", final]
+    as_they_are = ["--heads-only", "--epochs", "0", "--views", "1"]
+    result = ophglm("train-encoder", *options, *as_they_are, "--out", joined)
+    assert result.returncode == 0, result.stderr
+    both = open_model(joined)
+    assert (both.manifest.encoder.backbones, both.manifest.encoder.views) == (2, 1)
+    check_model(joined, a_hundred / "images")
+    assert "nothing was learned here" in (joined / "README.md").read_text()
+    pixels = torch.rand(2, 3, 64, 64)
+    with torch.no_grad():
+        own, first, second = (load_encoder(open_model(m))(pixels) for m in (joined, teacher, final))
+    assert torch.allclose(own, (first + second) / 2, atol=2e-3)  # rounded to fp16
+    assert not torch.allclose(first, second, atol=2e-3)
+    result = ophglm("train-encoder", *options, "--out", tmp_path / "x")
+    assert result.returncode == 2
+    assert "--beside goes with --heads-only" in result.stderr
+    # Heads on both learn, too.
+    learned = tmp_path / "learned"
+    options = [a_hundred, "--from", joined, "--heads-only", "--epochs", "1"]
+    result = ophglm("train-encoder", *options, "--out", learned)
+    assert result.returncode == 0, result.stderr
+    after = load_encoder(open_model(learned))
+    before = load_encoder(both)
+    assert torch.equal(before.beside[0].stem[0].weight, after.beside[0].stem[0].weight)
+    assert not torch.equal(before.classifier.weight, after.classifier.weight)
     result = ophglm(*common, "--out", tmp_path / "x", "--from", student, "--teacher", student)
     assert result.returncode == 2
     assert "a teacher must know them all" in result.stderr

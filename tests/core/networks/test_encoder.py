@@ -14,7 +14,7 @@ from ophglm_core.errors import UsageError
 from ophglm_core.export.onnx import TOLERANCE, write_encoder
 from ophglm_core.manifest import EncoderInfo, Head, Manifest
 from ophglm_core.model_folder import ModelFolder
-from ophglm_core.networks.encoder import ImageEncoder, load_encoder
+from ophglm_core.networks.encoder import ImageEncoder, join_encoders, load_encoder
 from ophglm_core.networks.pretrained import load_imagenet_weights, load_weights_file
 from ophglm_core.runtime.onnx import EncoderSession
 from ophglm_core.training.augmentation import augment, draws_of, resize, to_pixels
@@ -45,6 +45,39 @@ def test_both_runtimes_agree_and_maps_add_up_to_logits(architecture: str, tmp_pa
     # fp16 on disk
     parameters = sum(p.numel() for p in encoder.parameters())
     assert (tmp_path / "encoder.safetensors").stat().st_size < 2.1 * parameters + 100_000
+
+
+def test_encoders_beside_each_other_say_the_mean_and_compute_what_is_alike_once(
+    tmp_path: Path,
+) -> None:
+    torch.manual_seed(0)
+    first = ImageEncoder("test_efficientnet", 3, 64).eval()
+    second = ImageEncoder("test_efficientnet", 3, 64).eval()
+    for encoder in (first, second):
+        torch.nn.init.normal_(encoder.classifier.weight, std=0.5)
+        torch.nn.init.normal_(encoder.norm.weight)
+        torch.nn.init.normal_(encoder.norm.bias)
+    joined = join_encoders(first, second)
+    pixels = torch.rand(2, 3, 64, 64)
+    with torch.no_grad():
+        assert torch.allclose(joined(pixels), (first(pixels) + second(pixels)) / 2, atol=1e-5)
+        # A third: each backbone is normed for itself.
+        assert torch.isfinite(join_encoders(joined, first)(pixels)).all()
+    sizes = []
+    for one in (joined, join_encoders(first, first)):
+        assert write_encoder(one, 64, tmp_path) <= TOLERANCE
+        sizes.append((tmp_path / "encoder.onnx").stat().st_size)
+        output = EncoderSession(tmp_path / "encoder.onnx").run(pixels.numpy())
+        with torch.no_grad():
+            expected, features = one(pixels).numpy(), first.feature_map(pixels).numpy()
+        bias = one.classifier.bias.detach().numpy()
+        assert np.abs(output.cams.mean(axis=(2, 3)) + bias - expected).max() < TOLERANCE
+        # Its fusion module goes on reading the first one's map; up to fp16.
+        assert output.features.shape == features.shape
+        assert np.abs(output.features - features).max() < 0.01 * np.abs(features).max()
+    assert sizes[1] < 0.7 * sizes[0]
+    with pytest.raises(UsageError, match="cannot stand beside"):
+        join_encoders(first, ImageEncoder("test_vit", 3, 64))
 
 
 def test_frozen_stages_keep_weights_and_statistics() -> None:
