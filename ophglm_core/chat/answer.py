@@ -47,6 +47,11 @@ _ABILITIES = (
     "这是程序，不是医生。它在眼底照片上检测{}，显示依据的区域，"
     "依据经过核对的资料回答眼科问题，并可写信和总结。",
 )
+_UNREAD = (
+    "It does not read single signs or measurements off the photograph, so it cannot say whether "
+    "this one shows that; a clinician has to look.",
+    "本程序不从照片上读取单个征象或测量值，无法说明这张照片有没有，须由医生判读。",
+)
 _NO_PHOTOGRAPH = (
     "No photograph was given, so there is nothing to read; name one with --image.",
     "没有给出照片，无法读片；请用 --image 指定照片。",
@@ -133,7 +138,9 @@ def compose(
     found = found_in(findings)
     seen = question.vqa_kind is not None
     sentences = _not_looked_for(question, findings)
-    if findings and (seen or (question.about_photograph and not question.beyond)):
+    if findings and question.asks_unread:
+        sentences.append(_UNREAD[language == "zh"])
+    elif findings and (seen or (question.about_photograph and not question.beyond)):
         sentences += describe_all(findings, labels, language)
         sentences += _not_found(question, findings, labels, found)
     parts = [AnswerPart("finding", sentence) for sentence in sentences]
@@ -185,6 +192,10 @@ def _about_reading(
         if not any(finding.status == "ok" for finding in findings):
             return [AnswerPart("knowledge", _NO_PHOTOGRAPH[language == "zh"])]
         fact = what_to_do(findings)
+    elif asked == "severity":
+        if not findings:
+            return [AnswerPart("knowledge", _NO_PHOTOGRAPH[language == "zh"])]
+        fact = knowledge_base.on(next(iter(found_in(findings)), NORMAL), "grades")
     else:
         fact = knowledge_base.general(asked)
     return [] if fact is None else [AnswerPart("knowledge", fact.text(language), fact.source)]

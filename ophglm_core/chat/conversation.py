@@ -38,6 +38,8 @@ _ANSWER_TOKENS, _OWN_ANSWER_TOKENS = 160, 400
 _SENTENCES = 4
 #: Entries asked of the library: some to answer with, and some for "tell me more".
 _MATCHES = 6
+#: Turns for which an emergency that was told goes on to be what "it" means.
+_REMEMBERED = 3
 #: Share of a small model's content words that must come from what it was given.
 _SUPPORT = 0.75
 _SENTENCE_END = re.compile(r"(?<=[.!?])\s+|(?<=[。！？])|\n+")
@@ -208,6 +210,11 @@ class Chat:
 
         # Warning signs are looked for in all that was asked, and before anything is loaded.
         flag = assess(exchange.text, exchange.question.language)
+        if flag is None or not flag.symptoms:
+            urgent = self._still_urgent(exchange)
+            if urgent is not None:
+                yield AnswerPart("red_flag", urgent)
+                return
         if flag is not None:
             yield AnswerPart("red_flag", flag.text)
             if flag.symptoms:
@@ -256,6 +263,18 @@ class Chat:
                 self._remember(question.text, (*answer.findings, *answer.knowledge))
         yield from answer.recommendation
         self._advised = self._advised or bool(answer.recommendation)
+
+    def _still_urgent(self, exchange: Exchange) -> str | None:
+        """Return what was said of an emergency a few turns ago, where this turn is about it: asks
+        how long it can wait, or tells which symptom is not there."""
+        from ..safety.later_turns import still_urgent
+
+        question = exchange.question
+        said = (turn.red_flag for turn in reversed(self.exchanges[-_REMEMBERED - 1 : -1]))
+        earlier = next((text for text in said if text is not None), None)
+        if earlier is None or question.conditions or question.beyond:
+            return None
+        return still_urgent(exchange.text, earlier, question.language)
 
     def _shorten(self, exchange: Exchange) -> bool:
         """Keep the beginning of a question that is too long, and return whether it was.

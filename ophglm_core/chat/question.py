@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from ..conditions import LabelSet
 from ..knowledge.library import GENERAL_SUBJECTS, subjects_named
 from ..wording import is_chinese
+from .unread import asks_unread
 
 _ABOUT_PHOTOGRAPH = re.compile(
     r"\b(?:photo\w*|image|picture|this eye|these eyes|finding|result|reading|classifier"
@@ -33,9 +34,20 @@ _ABOUT_READING = {
     r"|(?:did|could|might|can) (?:you|it) (?:have )?miss|还可能是什么|还有(?:别的|其他)|会不会漏",
     "urgency": r"^\W*(?:is (?:it|this) (?:urgent|serious|dangerous|bad|an emergency)|how (?:urgent"
     r"|serious|bad) is (?:it|this)|should (?:i|we) (?:worry|be worried|see a doctor)"
+    r"|how (?:soon|quickly) (?:should|must|does) (?:he|she|it|this|i|the patient)"
+    r"(?: need to| have to)? be (?:seen|referred|examined|checked)"
+    r"|(?:do|does|should|must) (?:i|he|she|we|the patient|this) (?:need to |have to )?"
+    r"(?:go to (?:the )?(?:hospital|eye clinic)|see (?:a doctor|an ophthalmologist)"
+    r"|be (?:seen|referred))(?: (?:now|today|at once|urgently|immediately|right away))?"
     r"|what (?:should|do|must) (?:i|we) do(?: now| next)?|what(?:'s| is| happens) next)\W*$"
-    r"|^\W*(?:这?(?:严重|紧急|要紧|急)吗|(?:我|现在)*(?:该|应该)?怎么办|需要看医生吗"
-    r"|要去医院吗)\W*$",
+    r"|^\W*(?:这?(?:严重|紧急|要紧|急)(?:吗|不)?|(?:我|现在)*(?:该|应该)?怎么办"
+    r"|(?:需?要)?(?:马上|立刻|立即|赶紧|尽快|现在)?(?:就?要?去医院|看医生|就诊|就医|转诊)吗"
+    r"|多久(?:内|之内)?(?:要|应该?|需要)?(?:去医院|看医生|就诊|就医|转诊))\W*$",
+    "severity": r"^\W*(?:and |so )?(?:what|which) (?:grade|stage|degree)"
+    r"(?: is (?:it|this|that))?\W*$"
+    r"|^\W*how (?:severe|advanced) is (?:it|this|that)\W*$"
+    r"|^\W*(?:这?是?)?(?:几级|哪一?[级期]|第几[级期]|什么分?[级期]|多严重"
+    r"|严重程度(?:如何|怎样)?)\W*$",
     "abilities": r"what can you do|who (?:are|made) you|are you (?:a |an )?(?:doctor|human|robot"
     r"|ai)"
     r"|你(?:是谁|能做什么|会什么|是(?:医生|人)吗)",
@@ -88,13 +100,14 @@ _FORMS: dict[str, tuple[str, ...]] = {
         rf"(?:which|what) (?:conditions?|diseases?|findings?)(?: does| do| are| is)?"
         rf"(?: {_THIS} show| visible| there| shown)?{_HERE}",
         rf"which of the common fundus diseases are visible{_HERE}",
-        r"(?:please )?(?:describe|name|list) (?:the|its|your) findings",
+        r"(?:please )?(?:describe|name|list|summari[sz]e|report|give me) (?:the|its|your)"
+        r" (?:findings|results?)",
         rf"name the diseases that {_THIS} shows?",
         rf"what (?:is|can be) (?:found|seen|shown){_HERE}",
         rf"what would you report(?: for {_THIS})?",
         rf"what is wrong with {_THIS}(?:, if anything)?",
         rf"is (?:there )?anything wrong with {_THIS}",
-        r"(?:请)?(?:描述|说出)(?:一下)?(?:所见|这只眼睛的病变)|(?:这张)?(?:眼底)?(?:照片|图像)?"
+        r"(?:请)?(?:描述|说出|总结|概括)(?:一下)?(?:所见|结果|照片结果|这只眼睛的病变)|(?:这张)?(?:眼底)?(?:照片|图像)?"
         r"(?:显示了哪些疾病|怎么样|应如何报告)|图中有什么发现|你(?:在这张眼底照片中)?看到了什么"
         r"|可见哪些常见眼底病",
     ),
@@ -140,7 +153,9 @@ class Question:
     that it names and the model does not look for. about_photograph: whether it asks about this
     photograph. vqa_kind: which of the kinds of questions it is that the fusion module was trained
     on, None for all others. asks_dose: whether it asks how much of a drug is taken. about_reading:
-    what it asks of this reading or the program: 'certainty', 'limits', 'urgency' or 'abilities'.
+    what it asks of this reading or the program: 'certainty', 'limits', 'urgency', 'severity' or
+    'abilities'. asks_unread: whether it asks this photograph for a single sign or a measure, which
+    the model does not read.
     """
 
     text: str
@@ -151,6 +166,7 @@ class Question:
     vqa_kind: str | None
     asks_dose: bool = False
     about_reading: str | None = None
+    asks_unread: bool = False
 
 
 def parse_question(text: str, labels: LabelSet) -> Question:
@@ -170,7 +186,12 @@ def parse_question(text: str, labels: LabelSet) -> Question:
         vqa_kind=None if beyond else _vqa_kind(text, labels, conditions),
         asks_dose=bool(_ASKS_DOSE.search(text)),
         about_reading=None if conditions or beyond else _about_reading(text),
+        asks_unread=asks_unread(_plain(text)),
     )
+
+
+def _plain(text: str) -> str:
+    return re.sub(r"\s+", " ", text.strip().strip("?？.。!！").strip().lower())
 
 
 def _about_reading(text: str) -> str | None:
@@ -180,7 +201,7 @@ def _about_reading(text: str) -> str | None:
 
 
 def _vqa_kind(text: str, labels: LabelSet, conditions: list[str]) -> str | None:
-    plain = re.sub(r"\s+", " ", text.strip().strip("?？.。!！").strip().lower())
+    plain = _plain(text)
     if len(conditions) > 1:
         return None
     name = rf"(?:the )?(?:{labels[conditions[0]].pattern})(?:病变)?" if conditions else ""

@@ -13,8 +13,8 @@ from pathlib import Path
 from .. import knowledge
 from ..conditions import NORMAL, LabelSet
 from ..findings import Findings
-from ..wording import is_chinese
-from .answer import AnswerPart, describe_all, found_in, what_to_do
+from ..wording import is_chinese, joined
+from .answer import AnswerPart, describe_all, found_in, nothing_known, what_to_do
 from .exchange import Exchange
 
 _TASKS = {
@@ -29,7 +29,12 @@ _TASKS = {
     r"|^\W*summar(?:y|i[sz]e)\W*$|(?:总结|小结|概括).{0,6}(?:对话|谈话|以上|一下|内容)",
     "patient": r"\b(?:explain|say|put|tell|describe)\b.{0,40}\b(?:to (?:a|the|my|this) patient"
     r"|in (?:plain|simple|lay) "
-    r"(?:words|english|language|terms)|for a (?:patient|lay\w*))|向(?:患者|病人|家属)(?:解释"
+    r"(?:words|english|language|terms)|for a (?:patient|lay\w*))"
+    r"|^\W*what (?:should|do|can|would|shall) (?:i|we) (?:say to|tell) "
+    r"(?:(?:the|my|this) patient|her|him)"
+    r"(?: (?:about|of) (?:it|this|that|the (?:result|finding|photograph)s?))?"
+    r"(?:,? in (?:one|a) sentence)?\W*$"
+    r"|(?:怎么|如何)(?:跟|和|对|向)?(?:患者|病人|家属)(?:说|讲|交代|解释)|向(?:患者|病人|家属)(?:解释"
     r"|说明)|用(?:通俗|简单|大白).{0,4}话",
     "colleague": r"\b(?:explain|present|describe|say|report)\b.{0,40}\bto (?:a|my"
     r"|the) (?:colleague|ophthalmologist|consultant|registrar)"
@@ -66,12 +71,15 @@ def do_task(
     if task == "translate":
         zh = not re.search(r"english|英", text, re.IGNORECASE)
     language = "zh" if zh else "en"
-    if task == "letter":
-        return [AnswerPart("document", _letter(findings, labels, language))]
-    if task == "summary":
-        return [AnswerPart("document", _summary(findings, labels, turns, language))]
-    if task in ("patient", "colleague"):
-        return _explanation(task, findings, labels, language)
+    if task == "translate" and turns:
+        *earlier, before = turns
+        if before.task == "translate":
+            return do_task("translate", text, findings, labels, earlier)
+        if before.task in _OF_FINDINGS:
+            return _of_findings(before.task, before.text, findings, labels, earlier, language)
+        return _again(before, findings, labels, language)
+    if task in _OF_FINDINGS:
+        return _of_findings(task, text, findings, labels, turns, language)
     if task == "greeting":
         return [AnswerPart("document", _GREETING[zh])]
     last = next((turn for turn in reversed(turns) if turn.entries), None)
@@ -83,6 +91,65 @@ def do_task(
         first = re.split(r"(?<=[.。!?！？])\s*", entries[0].text(language))[0]
         return [AnswerPart("knowledge", first, entries[0].source)]
     return parts
+
+
+#: What is put together from the findings.
+_OF_FINDINGS = frozenset({"letter", "summary", "patient", "colleague"})
+
+
+def _of_findings(
+    task: str,
+    text: str,
+    findings: Sequence[Findings],
+    labels: LabelSet,
+    turns: Sequence[Exchange],
+    language: str,
+) -> list[AnswerPart]:
+    if task == "letter":
+        return [AnswerPart("document", _letter(findings, labels, language))]
+    if task == "summary":
+        return [AnswerPart("document", _summary(findings, labels, turns, language))]
+    if task == "patient" and findings and _ONE_SENTENCE.search(text):
+        return [AnswerPart("finding", _one_sentence(findings, labels, language))]
+    return _explanation(task, findings, labels, language)
+
+
+def _again(
+    turn: Exchange, findings: Sequence[Findings], labels: LabelSet, language: str
+) -> list[AnswerPart]:
+    """Say once more, in a language, what was answered."""
+    parts = [AnswerPart("knowledge", e.text(language), e.source) for e in turn.entries]
+    if any(part.kind == "finding" for part in turn.parts):
+        parts.insert(0, AnswerPart("finding", _read(findings, labels, language)))
+    return parts or [nothing_known((), language)]
+
+
+_ONE_SENTENCE = re.compile(r"(?:one|a) sentence|一句话", re.IGNORECASE)
+
+
+def _one_sentence(findings: Sequence[Findings], labels: LabelSet, language: str) -> str:
+    """Return what the photographs gave, for a patient, in a sentence."""
+    names = [labels[label].name_in(language) for label in found_in(findings)]
+    zh = language == "zh"
+    if all(finding.status != "ok" for finding in findings):
+        return (
+            "照片无法判读，需要重新拍摄。"
+            if zh
+            else "The photograph could not be read and has to be taken again."
+        )
+    if not names:
+        return (
+            "程序没有在照片上发现它所检测的疾病，但这不能排除眼病，仍需由医生判断。"
+            if zh
+            else "The program found none of the diseases that it looks for in the photograph, "
+            "which does not exclude one, so a doctor has to judge."
+        )
+    return (
+        f"照片提示可能有{'、'.join(names)}，这只是筛查结果，需要眼科医生检查后才能确定。"
+        if zh
+        else f"The photograph may show signs of {joined(names)}, which is a suspicion that an eye "
+        "doctor has to check."
+    )
 
 
 _GREETING = (

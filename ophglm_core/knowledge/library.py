@@ -217,3 +217,28 @@ def subjects_named(text: str) -> list[str]:
         for s in subjects().values()
         if s.pattern and re.search(s.pattern, text, re.IGNORECASE)
     ]
+
+
+#: Drugs, treatments, tests and measures of one subject, by which a question means it unnamed.
+_TERMS = {
+    "glaucoma": r"timolol|betaxolol|\w+prost\b|dorzolamide|brinzolamide|brimonidine|pilocarpine"
+    r"|netarsudil|acetazolamide|diamox|beta[- ]?blockers?|\bslt\b|trabecul\w+|\bmigs\b|istent"
+    r"|iridotomy|gonioscopy|\biops?\b|(?:target|eye|intraocular) pressures?|cup[- ]to[- ]disc"
+    r"|\bc/?d ratio|\bcdr\b|cannabis|marijuana|噻吗洛尔|前列素|布林佐胺|溴莫尼定|毛果芸香碱"
+    r"|乙酰唑胺|眼压|小梁|虹膜(?:周边)?切|房角镜|杯盘比",
+    "cataract": r"\biols?\b|(?:intraocular|multifocal|toric|artificial) lens\w*|\bphaco\w*"
+    r"|capsulotomy|\byag\b|tamsulosin|\bifis\b|floppy iris|biometry|人工晶状?体|超声乳化|后发障",
+    "amd": r"\bareds2?\b|amsler|drusen|geographic atrophy|pegcetacoplan|\blutein\b|阿姆斯勒"
+    r"|玻璃膜疣|地图样萎缩",
+    "dr": r"\b(?:hb)?a1c\b|diabet\w+|insulin|metformin|fenofibrate|panretinal|\bprp\b|\bdm[eo]\b"
+    r"|microaneurysms?|糖尿病|糖化|胰岛素|非诺贝特|全视网膜光凝|微血管瘤",
+    "myopia": r"\batropine\b|ortho-?k\w*|axial length|阿托品|角膜塑形|ok镜|眼轴",
+}
+
+
+def subjects_implied(text: str) -> list[str]:
+    """Return the keys of the subjects whose drugs, treatments or tests a text names.
+
+    Example: `subjects_implied("Is SLT painful?")` is ['glaucoma'].
+    """
+    return [key for key, terms in _TERMS.items() if re.search(terms, text, re.IGNORECASE)]

@@ -21,7 +21,15 @@ import numpy as np
 
 from ..later import Later
 from ..tfidf import unit_weights
-from .library import GENERAL_SUBJECTS, LANGUAGES, Entry, entries, subjects, subjects_named
+from .library import (
+    GENERAL_SUBJECTS,
+    LANGUAGES,
+    Entry,
+    entries,
+    subjects,
+    subjects_implied,
+    subjects_named,
+)
 
 INDEX = "index.npz"
 #: A cosine is moved by this much for an entry on the subject that is asked about, or on another
@@ -134,6 +142,9 @@ class Retriever:
         asked, known = question, self._compared(question)
         meant = known
         context = [key for key in context if key not in GENERAL_SUBJECTS]
+        if implied := subjects_implied(question):
+            # A drug of another disease means that one and not what was spoken of before.
+            context = [key for key in context if key in implied] or implied
         if context and not subjects_named(question):
             # "Is it hereditary?" is asked of what "it" means.
             asked = f"{question} {subjects()[context[0]].name_in(self._language)}"

@@ -51,7 +51,7 @@ _NO_SYMPTOM = frozenset(
     }
 )
 _UNNAMED = ("what is described here", "所描述的情况")
-_IF_NEW = (
+IF_NEW = (
     "If this is new or sudden, do not wait: go to an emergency eye service or emergency department "
     "today; a photograph that looks normal does not rule an emergency out.",
     "如果这是新出现或突然发生的，请不要等待，今天就去急诊或眼科急诊；照片看似正常也不能排除急症。",
@@ -332,7 +332,7 @@ def assess(text: str, language: str = "en") -> RedFlag | None:
     if flags or probability > _CERTAIN:
         return RedFlag(_alarm(flags, language, text), tuple(flags), True)
     if probability > _POSSIBLE:
-        return RedFlag(_IF_NEW[language == "zh"], (), False)
+        return RedFlag(IF_NEW[language == "zh"], (), False)
     return None
 
 
