@@ -21,8 +21,8 @@ __version__ = "0.1.0"
 
 if TYPE_CHECKING:
     from .assistant import Assistant, load
-    from .chat.answer import AnswerPart
     from .chat.conversation import Chat
+    from .chat.parts import AnswerPart
     from .conditions import CONDITIONS, Condition, LabelSet
     from .errors import InputError, OphglmError, UsageError
     from .evaluation.classification import evaluate_classifier as evaluate

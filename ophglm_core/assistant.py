@@ -140,6 +140,7 @@ class Assistant:
             use_findings=self.evidence != "fusion",
             use_soft_tokens=adapter is not None and trained is not None and trained.soft_tokens,
             thresholds={label: calibrations[label].threshold for label in self.labels},
+            measured=self.model.manifest.metrics.get("labels", {}),
             about={
                 "model": self.model.identity,
                 "encoder": f"{self.model.manifest.encoder.architecture} (onnxruntime)",

@@ -15,8 +15,8 @@ from threading import Event
 from typing import Any
 
 from ophglm_core.assistant import Assistant
-from ophglm_core.chat.answer import AnswerPart
 from ophglm_core.chat.conversation import Chat
+from ophglm_core.chat.parts import AnswerPart
 from ophglm_core.chat.report import heading, photograph_values
 from ophglm_core.conditions import LabelSet
 from ophglm_core.errors import InputError, OphglmError, UsageError

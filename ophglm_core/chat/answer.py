@@ -7,8 +7,9 @@ next.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 
 from .. import knowledge as knowledge_base
 from ..conditions import NORMAL, LabelSet
@@ -16,20 +17,10 @@ from ..findings import Findings
 from ..knowledge import Statement
 from ..knowledge.library import Entry, subjects
 from ..knowledge.retrieval import Match
-from ..wording import describe, eye_name, joined, percent, word_count
+from ..wording import joined, percent, word_count
+from .about_reading import OF_PROGRAM, answer_about_reading
+from .parts import NO_PHOTOGRAPH, AnswerPart, describe_all, found_in, what_to_do
 from .question import Question
-
-KINDS = (
-    "red_flag",
-    "remark",
-    "finding",
-    "visual_answer",
-    "knowledge",
-    "explanation",
-    "source",
-    "recommendation",
-    "document",
-)
 
 #: By language; chosen on wordings of the library that were held out, of which these keep 98 %, and
 #: on questions about other things, of which they leave out three in four.
@@ -41,41 +32,15 @@ NO_DOSE = (
     "prescribing doctor; ask them or a pharmacist.",
     "本程序不提供剂量：用多少、用几次须由开药医生决定，请询问医生或药师。",
 )
-_ABILITIES = (
-    "It is a program and no doctor. It reads a fundus photograph for {}, shows where it looked, "
-    "answers questions about the eye from checked statements, and writes letters and summaries.",
-    "这是程序，不是医生。它在眼底照片上检测{}，显示依据的区域，"
-    "依据经过核对的资料回答眼科问题，并可写信和总结。",
-)
 _UNREAD = (
     "It does not read single signs or measurements off the photograph, so it cannot say whether "
     "this one shows that; a clinician has to look.",
     "本程序不从照片上读取单个征象或测量值，无法说明这张照片有没有，须由医生判读。",
 )
-_NO_PHOTOGRAPH = (
-    "No photograph was given, so there is nothing to read; name one with --image.",
-    "没有给出照片，无法读片；请用 --image 指定照片。",
-)
 _NOTHING_KNOWN = (
     "No checked statement was found that answers this.",
     "没有找到经过核对、能回答这个问题的资料。",
 )
-
-
-@dataclass(frozen=True)
-class AnswerPart:
-    """A piece of an answer.
-
-    kind: one of KINDS. 'remark' says how the question was taken; 'finding' is what the photograph
-    gave; 'visual_answer' what the language model read off it through the fusion module; 'knowledge'
-    holds in general, with its source; 'explanation' is the language model's; 'source' is what a
-    number in brackets in it stands for; 'recommendation' says what to do next, with its source;
-    'document' is a letter or a summary.
-    """
-
-    kind: str
-    text: str
-    source: str | None = None
 
 
 @dataclass(frozen=True)
@@ -93,46 +58,19 @@ class Answer:
     entries: tuple[Entry, ...] = ()
 
 
-def found_in(findings: Sequence[Findings]) -> list[str]:
-    """Return the diseases that any of the photographs gave, the most probable first."""
-    best: dict[str, float] = {}
-    for finding in findings:
-        for label in finding.diseases:
-            best[label] = max(best.get(label, 0.0), finding.probabilities[label])
-    return sorted(best, key=lambda label: -best[label])
-
-
-def describe_all(findings: Sequence[Findings], labels: LabelSet, language: str) -> list[str]:
-    """Return a sentence or two for each photograph."""
-    return [
-        describe(finding, labels, language, photograph_name(findings, index, language))
-        for index, finding in enumerate(findings)
-    ]
-
-
-def photograph_name(findings: Sequence[Findings], index: int, language: str) -> str | None:
-    """Return what one of two photographs is called in a text; None where there is one."""
-    if len(findings) == 1:
-        return None
-    zh = language == "zh"
-    number = f"第{index + 1}张照片" if zh else f"photograph {index + 1}"
-    eye = eye_name(findings[index], language)
-    if not eye:
-        return number
-    return f"{number}（{eye}）" if zh else f"{number} ({eye})"
-
-
 def compose(
     question: Question,
     findings: Sequence[Findings],
     labels: LabelSet,
     matches: Sequence[Match] = (),
     advise: bool = False,
+    measured: Mapping[str, Mapping[str, float | None]] = MappingProxyType({}),
 ) -> Answer:
     """Compose an answer.
 
     labels: of the model that gave the findings. matches: what the library has on the question, the
-    nearest first. advise: whether it ends with what to do next, which is said once.
+    nearest first. advise: whether it ends with what to do next, which is said once. measured: per
+    label, the model's metrics on test patients.
     """
     language = question.language
     found = found_in(findings)
@@ -152,8 +90,10 @@ def compose(
         facts = [fact for fact in [knowledge_base.on(subject, "signs")] if fact is not None]
         known = [AnswerPart("knowledge", f.text(language), f.source) for f in facts]
     elif question.about_reading is not None:
-        parts = [AnswerPart("finding", s) for s in describe_all(findings, labels, language)]
-        known = _about_reading(question.about_reading, findings, labels, language)
+        if question.about_reading not in OF_PROGRAM:
+            sentences = describe_all(findings, labels, language)
+        parts = [AnswerPart("finding", s) for s in sentences]
+        known = answer_about_reading(question, findings, labels, measured)
     elif question.asks_dose:
         known = [AnswerPart("knowledge", NO_DOSE[language == "zh"])]
     else:
@@ -164,7 +104,7 @@ def compose(
         if not known:
             known = [nothing_known(matches, language)]
     if seen and not findings:
-        known = [AnswerPart("knowledge", _NO_PHOTOGRAPH[language == "zh"])]
+        known = [AnswerPart("knowledge", NO_PHOTOGRAPH[language == "zh"])]
     next_step = (
         _recommendation(findings, found, chosen, language) if advise and (seen or chosen) else []
     )
@@ -175,30 +115,6 @@ def compose(
         tuple(facts),
         tuple(chosen),
     )
-
-
-def _about_reading(
-    asked: str,
-    findings: Sequence[Findings],
-    labels: LabelSet,
-    language: str,
-) -> list[AnswerPart]:
-    """Answer what is asked of this reading, or of the program."""
-    if asked == "abilities":
-        names = [labels[d].name_in(language) for d in labels.diseases]
-        listed = "、".join(names) if language == "zh" else joined(names)
-        return [AnswerPart("knowledge", _ABILITIES[language == "zh"].format(listed))]
-    if asked == "urgency":
-        if not any(finding.status == "ok" for finding in findings):
-            return [AnswerPart("knowledge", _NO_PHOTOGRAPH[language == "zh"])]
-        fact = what_to_do(findings)
-    elif asked == "severity":
-        if not findings:
-            return [AnswerPart("knowledge", _NO_PHOTOGRAPH[language == "zh"])]
-        fact = knowledge_base.on(next(iter(found_in(findings)), NORMAL), "grades")
-    else:
-        fact = knowledge_base.general(asked)
-    return [] if fact is None else [AnswerPart("knowledge", fact.text(language), fact.source)]
 
 
 def choose(matches: Sequence[Match], question: Question) -> list[Entry]:
@@ -247,13 +163,6 @@ def _not_looked_for(question: Question, findings: Sequence[Findings]) -> list[st
         f"The classifier does not look for {joined(names)}, so this reading neither suggests nor "
         "excludes it."
     ]
-
-
-def what_to_do(findings: Sequence[Findings]) -> Statement | None:
-    """Return the statement on how soon what was found first is seen; None if nothing was read."""
-    if all(finding.status != "ok" for finding in findings):
-        return None
-    return knowledge_base.on(next(iter(found_in(findings)), NORMAL), "urgency")
 
 
 def _recommendation(

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from ..conditions import LabelSet
 from ..findings import Findings
 from ..wording import joined, message_in, percent, sentence_case
-from .answer import photograph_name
+from .parts import photograph_name
 
 
 def compare(findings: Sequence[Findings], labels: LabelSet, language: str = "en") -> list[str]:

@@ -17,7 +17,7 @@ from ..errors import UsageError
 from ..findings import Findings
 from ..knowledge import meaning
 from ..knowledge.library import GENERAL_SUBJECTS, Entry
-from ..knowledge.retrieval import Library
+from ..knowledge.retrieval import Library, Match
 from ..prompts import (
     IMAGE_PLACEHOLDER,
     prompt_with_facts,
@@ -26,19 +26,21 @@ from ..prompts import (
 )
 from ..runtime.profile import EMBEDDED, ModelProfile
 from ..safety.guard import Guard
-from .answer import Answer, AnswerPart, compose, describe_all, found_in
+from .answer import Answer, compose
 from .exchange import Exchange
 from .length import beginning, only_read_to
 from .own_words import LIST_MARK, checked_sentences
+from .parts import AnswerPart, describe_all, found_in
 from .question import Question, parse_question
 from .tasks import do_task, task_in
+from .things import thing_meant
 from .visual_answer import PhotographReader, VisualAnswers
 
 _ANSWER_TOKENS, _OWN_ANSWER_TOKENS = 160, 400
 _SENTENCES = 4
 #: Entries asked of the library: some to answer with, and some for "tell me more".
 _MATCHES = 6
-#: Turns for which an emergency that was told goes on to be what "it" means.
+#: Turns for which an emergency, or a treatment, that was told goes on to be what "it" means.
 _REMEMBERED = 3
 #: Share of a small model's content words that must come from what it was given.
 _SUPPORT = 0.75
@@ -83,8 +85,9 @@ class Chat:
     wanted.
     use_findings: whether the findings are part of the answers; if not, an answer is what the reader
     says. use_soft_tokens: whether the language model was taught to explain with the photographs'
-    soft tokens before it. thresholds: per label, the probability from which it is positive. about:
-    what answers come from, by part: 'model', 'language_model' and so on. on_step: is told what is
+    soft tokens before it. thresholds: per label, the probability from which it is positive.
+    measured: per label, the model's metrics on test patients. about: what answers come from, by
+    part: 'model', 'language_model' and so on. on_step: is told what is
     being done while nothing can be shown yet: 'search', 'look' or 'word'.
 
     Example:
@@ -102,6 +105,7 @@ class Chat:
     use_soft_tokens: bool = False
     library: Library = field(default_factory=Library)
     thresholds: Mapping[str, float] = field(default_factory=dict)
+    measured: Mapping[str, Mapping[str, float | None]] = field(default_factory=dict)
     about: Mapping[str, str] = field(default_factory=dict)
     on_step: Callable[[str], None] = lambda step: None
     #: The turns so far, also those that were stopped.
@@ -215,6 +219,8 @@ class Chat:
             if urgent is not None:
                 yield AnswerPart("red_flag", urgent)
                 return
+            if exchange.question.vqa_kind is not None:
+                flag = None  # a question to the photograph, in which no rule finds a symptom
         if flag is not None:
             yield AnswerPart("red_flag", flag.text)
             if flag.symptoms:
@@ -224,12 +230,13 @@ class Chat:
             shortened = only_read_to(exchange.text, exchange.question.language)
             yield AnswerPart("remark", shortened)
         question, task = exchange.question, exchange.task
-        matches = []
+        matches: list[Match] = []
         if task is None and question.vqa_kind is None and question.about_reading is None:
             self.on_step("search")
-            context = self._subject or self.found or ([NORMAL] if self.findings else [])
-            matches = self.library.search(question.text, question.language, context, _MATCHES)
-        answer = compose(question, self.findings, self.labels, matches, not self._advised)
+            matches = self._search(question)
+        answer = compose(
+            question, self.findings, self.labels, matches, not self._advised, self.measured
+        )
         if task is not None:
             earlier = self.exchanges[:-1]
             parts = do_task(task, question.text, self.findings, self.labels, earlier)
@@ -263,6 +270,18 @@ class Chat:
                 self._remember(question.text, (*answer.findings, *answer.knowledge))
         yield from answer.recommendation
         self._advised = self._advised or bool(answer.recommendation)
+
+    def _search(self, question: Question) -> list[Match]:
+        """Return what the library has on a question, and on what its "it" or "they" may mean."""
+        context = self._subject or self.found or ([NORMAL] if self.findings else [])
+        text, language = question.text, question.language
+        matches = self.library.search(text, language, context, _MATCHES)
+        meant = thing_meant(text, [turn.text for turn in self.exchanges[-_REMEMBERED - 1 : -1]])
+        if meant is None or question.conditions or question.beyond:
+            return matches
+        # "Is it painful?" may be asked of the disease or of its treatment: what fits better counts.
+        others = self.library.search(f"{text} {meant}", language, context, _MATCHES)
+        return max(matches, others, key=lambda found: found[0].score if found else 0.0)
 
     def _still_urgent(self, exchange: Exchange) -> str | None:
         """Return what was said of an emergency a few turns ago, where this turn is about it: asks

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from ..knowledge.library import Entry
-from .answer import AnswerPart
+from .parts import AnswerPart
 from .question import Question
 
 

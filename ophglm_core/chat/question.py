@@ -28,6 +28,14 @@ _ASKS_DOSE = re.compile(
 
 #: Questions about this reading and the program, which no entry of the library answers.
 _ABOUT_READING = {
+    "where": r"^\W*(?:and )?where (?:did|do) (?:you|it|the (?:model|program|classifier)) look\b"
+    r"|^\W*where (?:is|are) (?:it|they|the (?:lesions?|changes?|signs?|abnormalit\w+))\W*$"
+    r"|^\W*(?:show me|point (?:to|at)) (?:it|them|where(?: it is)?|the lesions?)\W*$"
+    r"|^\W*(?:病变|病灶|异常)?在(?:哪|哪里|哪儿|什么位置)\W*$|看(?:的是)?哪(?:里|儿|个部位)",
+    "quality": r"^\W*how (?:good|bad|sharp) is (?:this|the) (?:photo\w*|picture|image)\W*$"
+    r"|^\W*is (?:this|the) (?:photo\w*|picture|image) (?:gradable|good enough|usable|sharp enough"
+    r"|blurr(?:y|ed)|of good quality)\W*$"
+    r"|\b(?:image|picture|photo(?:graph)?) quality\W*$|(?:照片|图像|图片)(?:的)?(?:质量|清晰度)",
     "certainty": r"how (?:sure|certain|confident|reliable|accurate)\b|\bare you (?:sure|certain)"
     r"|can (?:i|we) (?:trust|rely on) (?:you|this|it)|多大把握|有把握|确定吗|可靠吗|准确吗|准不准",
     "limits": r"what else (?:could|can|might) (?:it|this) be|\b(?:some|any)thing else\b"
@@ -52,6 +60,18 @@ _ABOUT_READING = {
     r"|ai)"
     r"|你(?:是谁|能做什么|会什么|是(?:医生|人)吗)",
 }
+
+#: How good the program is, in general or at a condition that is named.
+_ACCURACY = re.compile(
+    r"\bhow (?:accurate|good|reliable|sensitive|specific|often (?:right|wrong)) (?:are you"
+    r"|is (?:this|the|your) (?:program|model|classifier|ai|tool|system|software))\b"
+    r"|\bhow (?:accurate|good|reliable) are you (?:at|for|with|in)\b"
+    r"|\b(?:your|the (?:model|program|classifier|ai)'s) (?:accuracy|sensitivity|specificity|auc"
+    r"|false (?:positive|negative)s?|error rate)\b"
+    r"|(?:你|程序|模型|分类器|系统)(?:对|在|检测|识别|的)?.{0,12}(?:准确率|灵敏度|敏感性|敏感度|特异性"
+    r"|特异度|有多准)",
+    re.IGNORECASE,
+)
 
 _SHOWN = r"(?:fundus |retinal )?(?:photograph|photo|picture|image|scan|eye|retina|fundus)"
 _THIS = rf"(?:this|the|that|my|his|her|their|it)(?: {_SHOWN}| patient(?:'s {_SHOWN})?)?"
@@ -153,9 +173,9 @@ class Question:
     that it names and the model does not look for. about_photograph: whether it asks about this
     photograph. vqa_kind: which of the kinds of questions it is that the fusion module was trained
     on, None for all others. asks_dose: whether it asks how much of a drug is taken. about_reading:
-    what it asks of this reading or the program: 'certainty', 'limits', 'urgency', 'severity' or
-    'abilities'. asks_unread: whether it asks this photograph for a single sign or a measure, which
-    the model does not read.
+    what it asks of this reading or the program: 'certainty', 'limits', 'urgency', 'severity',
+    'quality', 'where', 'accuracy' or 'abilities'. asks_unread: whether it asks this photograph for
+    a single sign or a measure, which the model does not read.
     """
 
     text: str
@@ -185,7 +205,7 @@ def parse_question(text: str, labels: LabelSet) -> Question:
         about_photograph=bool(_ABOUT_PHOTOGRAPH.search(text)),
         vqa_kind=None if beyond else _vqa_kind(text, labels, conditions),
         asks_dose=bool(_ASKS_DOSE.search(text)),
-        about_reading=None if conditions or beyond else _about_reading(text),
+        about_reading=_about_reading(text, named=bool(conditions or beyond)),
         asks_unread=asks_unread(_plain(text)),
     )
 
@@ -194,7 +214,12 @@ def _plain(text: str) -> str:
     return re.sub(r"\s+", " ", text.strip().strip("?？.。!！").strip().lower())
 
 
-def _about_reading(text: str) -> str | None:
+def _about_reading(text: str, named: bool) -> str | None:
+    """named: whether the text names a disease."""
+    if _ACCURACY.search(text):
+        return "accuracy"
+    if named:
+        return None
     return next(
         (k for k, form in _ABOUT_READING.items() if re.search(form, text, re.IGNORECASE)), None
     )

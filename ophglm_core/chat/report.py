@@ -24,10 +24,10 @@ from ..heatmaps import overlay
 from ..images import crop_disc, open_photograph
 from ..templates import load_template
 from ..wording import eye_name, grade_text, message_in, percent
-from .answer import AnswerPart, describe_all
 from .conversation import Chat
 from .exchange import Exchange
 from .own_words import LINE_STARTS
+from .parts import AnswerPart, describe_all
 
 _FORMATS = {
     ".md": "md",

@@ -17,9 +17,9 @@ from ..errors import InputError
 from ..files import read_text, write_text
 from ..findings import Findings
 from ..knowledge.library import entries
-from .answer import KINDS, AnswerPart
 from .conversation import Chat
 from .exchange import Exchange
+from .parts import KINDS, AnswerPart
 from .question import parse_question
 
 _FORMAT = "ophglm-conversation-1"

@@ -14,8 +14,9 @@ from .. import knowledge
 from ..conditions import NORMAL, LabelSet
 from ..findings import Findings
 from ..wording import is_chinese, joined
-from .answer import AnswerPart, describe_all, found_in, nothing_known, what_to_do
+from .answer import nothing_known
 from .exchange import Exchange
+from .parts import AnswerPart, describe_all, found_in, what_to_do
 
 _TASKS = {
     "greeting": r"^\W*(?:hi|hello|hey|good (?:morning|evening|afternoon)"

@@ -24,10 +24,14 @@ _UNREAD = re.compile(
     rf"(?:is|are) there (?:any |an? |some )?(?:{_SIGN})\b.{{0,40}}"
     rf"|(?:do|can) you see (?:any |an? |the |some )?(?:{_SIGN})\b.{{0,40}}"
     rf"|does (?:it|{_THIS}) (?:show|have) (?:any |an? )?(?:{_SIGN})\b.{{0,40}}"
+    r"|(?:is|are) (?:the|his|her) (?:optic )?(?:discs?|nerve|cup|macula|fovea|vessels|arteries"
+    r"|veins|periphery) (?:normal|ok|okay|healthy|pale|swollen|cupped|attenuated|dilated"
+    r"|tortuous)\b.{0,20}"
     rf"|(?:any|how many|where (?:is|are) the) (?:{_SIGN})\b.{{0,40}}"
     rf"|(?:what(?:'s| is)|measure|estimate|give me) (?:the |his |her )?(?:{_MEASURE})"
     rf"(?:,? ?(?:here|(?:of|in|on) {_THIS}))+"
     rf"|(?:这张|该)?(?:照片|图|眼底)?(?:上|中|里)?(?:有没有|有|是否有|能看到|看得到){_SIGN_ZH}(?:吗|么)?"
+    r"|(?:视盘|视乳头|黄斑|血管|动脉|静脉)(?:正常|好|苍白|水肿|变细|有(?:问题|异常))(?:吗|么)?"
     r"|(?:这张|该)?(?:照片|图|眼底|这只眼)(?:上|中|里|的)*(?:杯盘比|眼压|眼轴|视力)(?:是)?多少",
 )
 

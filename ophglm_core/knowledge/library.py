@@ -152,13 +152,17 @@ _FURTHER = (
      r"retinitis pigmentosa|\brp\b|色素变性"),
     ("stargardt", "Stargardt disease", "Stargardt病", r"stargardt|斯特格|眼底黄色斑点症"),
     ("retinopathy_of_prematurity", "retinopathy of prematurity", "早产儿视网膜病变",
-     r"retinopathy of prematurity|\brop\b|premature (?:bab|infant)\w*|preterm|早产"),
+     r"retinopathy of prematurity|\brop\b|premature (?:bab|infant)\w*|preterm"
+     r"|\bborn at (?:2\d|3[0-6]) ?(?:weeks?|wks?|/40)|gestational age|\bplus disease"
+     r"|早产|附加病变"),
     ("retinoblastoma", "retinoblastoma", "视网膜母细胞瘤",
      r"retinoblastoma|leu[ck]ocoria|母细胞瘤|白瞳"),
     ("naevus_melanoma", "choroidal naevus and melanoma", "脉络膜痣与黑色素瘤",
      r"na?evus|na?evi|melanoma|freckle|\bcancer\b|\btumou?rs?\b|脉络膜痣|黑色素瘤|色素痣"),
     ("papilloedema", "papilloedema", "视乳头水肿",
-     r"papillo?edema|disc swelling|swollen (?:optic )?discs?|intracranial hypertension|\biih\b"
+     r"papillo?edema|disc swelling|swollen (?:optic )?discs?"
+     r"|discs? (?:(?:is|are|look\w*) )?(?:both )?swollen"
+     r"|intracranial hypertension|\biih\b"
      r"|视乳头水肿|视盘水肿|颅内压"),
     ("optic_neuritis", "optic neuritis", "视神经炎", r"optic neuritis|视神经炎"),
     ("naion", "non-arteritic anterior ischaemic optic neuropathy", "非动脉炎性前部缺血性视神经病变",
@@ -223,9 +227,10 @@ def subjects_named(text: str) -> list[str]:
 _TERMS = {
     "glaucoma": r"timolol|betaxolol|\w+prost\b|dorzolamide|brinzolamide|brimonidine|pilocarpine"
     r"|netarsudil|acetazolamide|diamox|beta[- ]?blockers?|\bslt\b|trabecul\w+|\bmigs\b|istent"
-    r"|iridotomy|gonioscopy|\biops?\b|(?:target|eye|intraocular) pressures?|cup[- ]to[- ]disc"
+    r"|iridotomy|\bgonio\w*|(?:narrow|closed|open|shallow) angles?|\biops?\b"
+    r"|(?:target|eye|intraocular) pressures?|cup[- ]to[- ]disc"
     r"|\bc/?d ratio|\bcdr\b|cannabis|marijuana|噻吗洛尔|前列素|布林佐胺|溴莫尼定|毛果芸香碱"
-    r"|乙酰唑胺|眼压|小梁|虹膜(?:周边)?切|房角镜|杯盘比",
+    r"|乙酰唑胺|眼压|小梁|虹膜(?:周边)?切|房角|杯盘比",
     "cataract": r"\biols?\b|(?:intraocular|multifocal|toric|artificial) lens\w*|\bphaco\w*"
     r"|capsulotomy|\byag\b|tamsulosin|\bifis\b|floppy iris|biometry|人工晶状?体|超声乳化|后发障",
     "amd": r"\bareds2?\b|amsler|drusen|geographic atrophy|pegcetacoplan|\blutein\b|阿姆斯勒"

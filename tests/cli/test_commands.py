@@ -20,8 +20,8 @@ from rich.console import Console
 from ophglm_cli import chat_output, commands, heatmap_output
 from ophglm_cli.commands import COMMANDS, Leave, understand
 from ophglm_cli.sitting import Sitting
-from ophglm_core.chat.answer import AnswerPart
 from ophglm_core.chat.conversation import Chat
+from ophglm_core.chat.parts import AnswerPart
 from ophglm_core.conditions import DEFAULT_LABELS, default_labels
 from ophglm_core.errors import OphglmError, UsageError
 from ophglm_core.findings import NOTICE, NOTICE_ZH, Findings

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from ophglm_core.assets import embedded_gguf, resolve_llm
-from ophglm_core.chat.answer import AnswerPart
 from ophglm_core.chat.conversation import Chat
+from ophglm_core.chat.parts import AnswerPart
 from ophglm_core.conditions import DEFAULT_LABELS, default_labels, named_conditions
 from ophglm_core.errors import UsageError
 from ophglm_core.findings import Findings

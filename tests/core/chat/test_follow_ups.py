@@ -130,3 +130,51 @@ def test_what_was_said_last_is_said_in_another_language(talk: Chat) -> None:
     assert "may show signs" in said(talk, "in English")
     said(talk, "what is the best football team?")
     assert "没有找到" in said(talk, "in Chinese please")
+
+
+def test_they_are_the_treatment_that_was_spoken_of(library: Library) -> None:
+    amd = Findings("a.jpg", "ok", "m@1", {**LOW, "amd": 0.8}, ["amd"])
+    talk = Chat([amd], default_labels(), Silent(), library=library)
+    said(talk, "how many injections will he need")
+    assert "injection" in next(p.text for p in talk.ask("are they painful")).lower()
+    # Of the disease where that fits better.
+    assert "gene" in said(talk, "is it hereditary?").lower()
+
+
+def test_a_question_to_the_photograph_is_no_emergency(talk: Chat) -> None:
+    assert "red_flag" not in kinds(talk, "is this a left or right eye")
+
+
+@pytest.mark.parametrize(
+    ("question", "words"),
+    [
+        ("how accurate are you for glaucoma", "glaucoma was 0.91"),
+        ("What is your sensitivity?", "diabetic retinopathy was 0.80"),
+        ("你检测青光眼的准确率是多少", "0.91"),
+        ("What can you do?", "no doctor"),
+        ("where did you look", "/heatmap"),
+        ("how good is this photo", "passed the checks"),
+        ("照片质量怎么样", "通过检查"),
+    ],
+)
+def test_the_program_answers_for_itself(talk: Chat, question: str, words: str) -> None:
+    values = {"auc": 0.91, "sensitivity": 0.9, "specificity": 0.8}
+    talk.measured = {"glaucoma": values, "dr": {**values, "auc": 0.8}}
+    assert words in said(talk, question)
+
+
+def test_what_was_not_measured_is_not_claimed(talk: Chat) -> None:
+    assert "no figures" in said(talk, "how accurate are you for glaucoma")
+    # The method in general is a matter of the library.
+    assert "card" not in said(talk, "How accurate is a photograph for glaucoma?")
+
+
+@pytest.mark.parametrize(
+    ("question", "words"),
+    [
+        ("baby born at 27 weeks, when to screen", "retinopathy of prematurity"),
+        ("angle looks narrow on gonio", "angle"),
+    ],
+)
+def test_what_is_not_named_is_recognised(talk: Chat, question: str, words: str) -> None:
+    assert words in said(talk, question).lower()

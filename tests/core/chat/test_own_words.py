@@ -6,9 +6,9 @@ from collections.abc import Iterator
 
 import pytest
 
-from ophglm_core.chat.answer import AnswerPart
 from ophglm_core.chat.conversation import Chat
 from ophglm_core.chat.own_words import checked_sentences, without_thinking
+from ophglm_core.chat.parts import AnswerPart
 from ophglm_core.conditions import DEFAULT_LABELS, default_labels
 from ophglm_core.findings import Findings
 from ophglm_core.knowledge.retrieval import Library

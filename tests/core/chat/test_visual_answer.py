@@ -8,8 +8,8 @@ from importlib import resources
 import numpy as np
 import pytest
 
-from ophglm_core.chat.answer import AnswerPart
 from ophglm_core.chat.conversation import Chat
+from ophglm_core.chat.parts import AnswerPart
 from ophglm_core.chat.question import Question, parse_question
 from ophglm_core.chat.visual_answer import VisualAnswers
 from ophglm_core.conditions import DEFAULT_LABELS, default_labels
