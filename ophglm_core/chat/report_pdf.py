@@ -18,6 +18,7 @@ from reportlab.platypus import (
     Flowable,
     HRFlowable,
     Image,
+    KeepTogether,
     Paragraph,
     SimpleDocTemplate,
     Table,
@@ -29,7 +30,8 @@ registerFont(UnicodeCIDFont(_CHINESE))
 #: From here on characters are Chinese, Japanese and Korean ones, with their punctuation.
 _FIRST_WIDE = "\u2e80"
 _MARGIN = 20 * mm
-_WIDTH = A4[0] - 2 * _MARGIN
+#: Of a frame of reportlab's, which has a padding of 6 points.
+_WIDTH = A4[0] - 2 * _MARGIN - 12
 _GREY, _RED, _BLUE = HexColor(0x555555), HexColor(0x990000), HexColor(0x778899)
 _IN_A_ROW = 3
 
@@ -98,7 +100,7 @@ def _photograph(photograph: Mapping[str, Any], t: Any) -> Iterator[Flowable]:
     yield _heading(" · ".join(filter(None, (photograph[k] for k in ("name", "eye", "quality")))))
     yield _text(photograph["text"])
     if photograph["rows"]:
-        yield _probabilities(photograph["rows"], t)
+        yield KeepTogether([_probabilities(photograph["rows"], t)])
         yield _small(t("* reached its threshold", "* 达到阈值"))
     if photograph["grade"]:
         said = t(
@@ -130,12 +132,15 @@ def _probabilities(rows: list[dict[str, Any]], t: Any) -> Table:
             width=max(0.5, row["fraction"] * (widths[3] - 12)),
             thickness=6,
             color=_RED if bold else _BLUE,
+            lineCap="butt",
             hAlign="LEFT",
-            spaceBefore=4,
+            spaceBefore=0,
+            spaceAfter=0,
         )
         cells.append([*(_text(text, bold=bold, space=0) for text in texts), bar])
     padding = [(f"{side}PADDING", (0, 0), (-1, -1), 1) for side in ("TOP", "BOTTOM")]
-    return Table(cells, widths, style=[*padding, ("LEFTPADDING", (0, 0), (0, -1), 0)])
+    left, middle = ("LEFTPADDING", (0, 0), (0, -1), 0), ("VALIGN", (0, 0), (-1, -1), "MIDDLE")
+    return Table(cells, widths, style=[*padding, left, middle])
 
 
 def _pictures(pictures: list[tuple[str, bytes]], name: str, t: Any) -> Table:
@@ -163,7 +168,7 @@ def _small(text: str, next: bool = False) -> Paragraph:
 
 def _urgent(text: str) -> Paragraph:
     border = {"borderColor": _RED, "borderWidth": 1, "borderPadding": 5}
-    return _text(text, bold=True, colour=_RED, space=10, **border)
+    return _text(text, bold=True, colour=_RED, space=16, **border)
 
 
 def _text(
