@@ -64,7 +64,16 @@ def test_a_report_holds_findings_conversation_and_numbered_sources(talk: Chat) -
     text = report(talk, "md", when=datetime(2026, 1, 2, 3, 4))
     for written in (page, text):
         assert written.count(NOTICE) == 1
-        for words in ("retina.jpg", "80%", "5.5%", "moderate non-prol", "2026-01-02", "m@1", "[1]"):
+        for words in (
+            "retina.jpg",
+            "gradable",
+            "80%",
+            "5.5%",
+            "moderate",
+            "2026-01-02",
+            "m@1",
+            "[1]",
+        ):
             assert words in written
         # What is urgent stands before all findings.
         assert written.index(flag[:20]) < written.index("80%")
