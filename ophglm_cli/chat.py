@@ -52,8 +52,8 @@ def chat(
     transcript: Annotated[
         Path | None,
         typer.Option(
-            help="Write findings and conversation to this file after each turn, as .md, .html or "
-            ".json."
+            help="Write findings and conversation to this file after each turn, as .md, .html, "
+            ".pdf or .json."
         ),
     ] = None,
     lang: Annotated[

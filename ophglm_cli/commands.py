@@ -335,7 +335,7 @@ _TABLE = (
     Command("heatmap", "[CONDITION] [FILE]", ("show where the classifier looked, or write it",
             "显示或写出热图"), _heatmap, ("condition", "path")),
     Command("compare", "", ("compare the two eyes", "比较双眼"), _compare),
-    Command("report", "[FILE]", ("write all to a file: .md, .html or .json", "写报告"),
+    Command("report", "[FILE]", ("write all to a file: .html, .pdf, .md or .json", "写报告"),
             _report, ("path",)),
     Command("letter", "", ("a letter to a colleague about the findings", "写给同道的信"), _letter),
     Command("lang", "en|zh|auto", ("the language of findings, notices and files", "界面语言"),

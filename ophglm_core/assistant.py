@@ -184,7 +184,10 @@ class Assistant:
                 )
         if len(images) - len(folders) + sum(inside.values()) > 2:
             raise UsageError("A conversation is about one photograph or two, one of each eye.")
-        findings = list(self.classify(images, keep_outputs=True))
+        inputs = collect(_several(images))
+        # Two thirds of the passes are for the heat maps, which nobody has asked for yet.
+        found = self.classifier.classify(inputs.pictures, keep_outputs=True, fine=True, later=True)
+        findings = [*inputs.unusable, *map(inputs.completed, found)]
         for finding in findings:
             if finding.status == "error":
                 raise InputError(finding.message or f"{finding.image} cannot be read.")

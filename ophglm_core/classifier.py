@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from itertools import islice
 from pathlib import Path
@@ -17,7 +17,7 @@ from .conditions import MACULAR_OEDEMA, NORMAL
 from .dicom import Tags
 from .errors import InputError
 from .eye_names import laterality_from_name
-from .findings import Findings, positive_labels
+from .findings import Findings, LaterMaps, positive_labels
 from .grading import REFERABLE, grade_probabilities, suggested_grade
 from .images import DiscCrop, Picture, load_disc
 from .manifest import EncoderInfo
@@ -37,7 +37,8 @@ class Prediction:
     [outputs, h, w], the last feature map [C, h, w], the out-of-distribution score, the picture's
     quality, and what its file says of it.
 
-    The features are those of the picture as it is, not of its mirrored views.
+    The features are those of the picture as it is, not of its mirrored views. make_fine: makes maps
+    of twice the resolution, where these were asked for later.
     """
 
     logits: np.ndarray
@@ -46,6 +47,7 @@ class Prediction:
     ood_score: float
     quality: Quality
     tags: Tags
+    make_fine: Callable[[], np.ndarray] | None = None
 
     def reason(self, ood_threshold: float | None) -> str | None:
         """Return why the picture cannot be graded, or None if it can."""
@@ -69,11 +71,12 @@ class EncoderPredictor:
         self.views = _VIEWS[: info.views]
 
     def stream(
-        self, pictures: Iterable[Picture], fine: bool = False
+        self, pictures: Iterable[Picture], fine: bool = False, later: bool = False
     ) -> Iterator[tuple[Picture, InputError | Prediction]]:
         """Yield each picture, in order, with its prediction or its error.
 
-        fine: whether the maps have twice the network's resolution, for four more passes.
+        fine: whether the maps have twice the network's resolution, for four more passes. later:
+        whether predictions hold the picture, to make such maps when they are wanted.
         """
         remaining = iter(pictures)
         with ThreadPoolExecutor(max_workers=os.cpu_count() or 1) as pool:
@@ -86,13 +89,13 @@ class EncoderPredictor:
                     if not ahead:
                         return
                     batch, ahead = ahead[:_BATCH_SIZE], ahead[_BATCH_SIZE:]
-                    yield from self._run(batch, fine)
+                    yield from self._run(batch, fine, later)
             finally:
                 for _, future in ahead:
                     future.cancel()
 
     def _run(
-        self, batch: list[tuple[Picture, Future[DiscCrop]]], fine: bool
+        self, batch: list[tuple[Picture, Future[DiscCrop]]], fine: bool, later: bool
     ) -> Iterator[tuple[Picture, InputError | Prediction]]:
         crops: dict[int, DiscCrop] = {}
         errors: dict[int, InputError] = {}
@@ -106,13 +109,17 @@ class EncoderPredictor:
             stacked = np.stack([crop.pixels for crop in crops.values()])
             pixels = stacked.transpose(0, 3, 1, 2).astype(np.float32) / 255
             logits, cams, features, score = self._views(pixels)
+            patches = cams.shape[-1]
             if fine:
-                cams = self._fine_maps(pixels, cams.shape[-1])
+                cams = self._fine_maps(pixels, patches)
             for row, (index, crop) in enumerate(crops.items()):
                 quality = measure(crop.pixels, crop.side)
                 results[index] = Prediction(
                     logits[row], cams[row], features[row], float(score[row]), quality, crop.tags
                 )
+                if later:
+                    make = partial(self._fine_maps, pixels[row : row + 1], patches)
+                    results[index] = replace(results[index], make_fine=make)
         for index, (picture, _) in enumerate(batch):
             yield picture, errors[index] if index in errors else results[index]
 
@@ -173,15 +180,29 @@ class Classifier:
         self.referable = grades.calibration_of(str(REFERABLE)).threshold if grades else None
 
     def classify(
-        self, pictures: Iterable[Picture], keep_outputs: bool = False, fine: bool = False
+        self,
+        pictures: Iterable[Picture],
+        keep_outputs: bool = False,
+        fine: bool = False,
+        later: bool = False,
     ) -> Iterator[Findings]:
         """Yield findings in the order of the pictures; a broken one yields status 'error'.
 
         keep_outputs: whether the findings hold their class activation maps and features. fine:
-        whether these maps have twice the network's resolution, for four more passes.
+        whether these maps have twice the network's resolution, for four more passes; later: whether
+        these passes wait until a map is looked at, with the picture held in memory.
         """
-        for number, (picture, result) in enumerate(self._predictor.stream(pictures, fine), start=1):
+        predictions = self._predictor.stream(pictures, fine and not later, fine and later)
+        for number, (picture, result) in enumerate(predictions, start=1):
             yield self._findings(picture, number, result, keep_outputs)
+
+    def _maps(self, result: Prediction) -> np.ndarray | LaterMaps:
+        """Return the maps of the labels alone."""
+        make, columns = result.make_fine, self._columns
+        if make is not None:
+            return LaterMaps(lambda: make()[0][columns])
+        maps: np.ndarray = result.cams[columns]
+        return maps
 
     def _findings(
         self, picture: Picture, number: int, result: InputError | Prediction, keep_outputs: bool
@@ -222,7 +243,7 @@ class Classifier:
             findings,
             status="ok",
             probabilities=probabilities,
-            cams=result.cams[self._columns] if keep_outputs else None,
+            cams=self._maps(result) if keep_outputs else None,
             features=result.features if keep_outputs else None,
         )
         if self.referable is None:

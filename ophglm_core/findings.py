@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -12,6 +12,7 @@ from .conditions import NORMAL
 from .dicom import Origin
 from .file_names import printable
 from .images import Picture
+from .later import Later
 
 #: Said once by every output.
 NOTICE = "Decision support for research, not a diagnosis; a clinician must review the image."
@@ -21,6 +22,23 @@ NOTICE_ZH = "仅供科研辅助决策，不构成诊断；须由临床医生阅�
 def notice(language: str) -> str:
     """Return the notice in 'en' or 'zh'."""
     return NOTICE_ZH if language == "zh" else NOTICE
+
+
+class LaterMaps:
+    """Class activation maps [L, h, w] that are made when the first of them is looked at.
+
+    make: makes them all.
+    """
+
+    def __init__(self, make: Callable[[], np.ndarray]):
+        self._maps = Later(make)
+
+    def __getitem__(self, row: int) -> np.ndarray:
+        found: np.ndarray = self._maps.get()[row]
+        return found
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
+        return np.array(self._maps.get(), dtype=dtype)
 
 
 @dataclass(frozen=True)
@@ -57,7 +75,7 @@ class Findings:
     laterality: str | None = None
     patient: str | None = None
     acquired: str | None = None
-    cams: np.ndarray | None = field(default=None, compare=False, repr=False)
+    cams: np.ndarray | LaterMaps | None = field(default=None, compare=False, repr=False)
     features: np.ndarray | None = field(default=None, compare=False, repr=False)
     picture: Picture | None = field(default=None, compare=False, repr=False)
     eye_given: bool = False

@@ -1,6 +1,6 @@
 """A conversation as a document: findings, heat maps, what was said, and its sources.
 
-The pages are the templates beside this module; Markdown, HTML and JSON hold the same.
+The pages are the templates beside this module; Markdown, HTML, PDF and JSON hold the same.
 """
 
 from __future__ import annotations
@@ -9,9 +9,10 @@ import base64
 import io
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from importlib import util
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +37,7 @@ _FORMATS = {
     ".html": "html",
     ".htm": "html",
     ".json": "json",
+    ".pdf": "pdf",
 }
 #: The side of a picture in a report, in pixels.
 _SIZE = 360
@@ -58,15 +60,18 @@ def heading(kind: str, language: str) -> str:
 
 
 def report_format(path: Path) -> str:
-    """Return the format that a file's suffix means: 'md', 'html' or 'json'.
+    """Return the format that a file's suffix means: 'md', 'html', 'pdf' or 'json'.
 
-    Raises UsageError if it means none.
+    Raises UsageError if it means none, or one that needs a package which is not installed.
     """
     format = _FORMATS.get(path.suffix.lower())
     if format is None:
         wanted = f"'{path.suffix}'" if path.suffix else "a name without a suffix"
-        hint = "; print the HTML page to a PDF" if path.suffix.lower() == ".pdf" else ""
-        raise UsageError(f"A report is written as .md, .html or .json, not as {wanted}{hint}.")
+        raise UsageError(f"A report is written as .md, .html, .pdf or .json, not as {wanted}.")
+    if format == "pdf" and util.find_spec("reportlab") is None:
+        raise UsageError(
+            "A PDF needs reportlab, which is not installed; run pip install 'ophglm[pdf]'."
+        )
     return format
 
 
@@ -122,35 +127,48 @@ def report(
         return (
             json.dumps(_as_json(conversation, language, when), ensure_ascii=False, indent=1) + "\n"
         )
-    sources = _sources(conversation)
     text: str = load_template(
         # Names of files and what was typed may hold anything.
         __package__,
         f"report.{format}.jinja",
         escape=format == "html",
         md=_markdown,
-    ).render(
-        language=language,
-        t=lambda en, zh: zh if language == "zh" else en,
-        notice=notice(language),
-        when=when.strftime("%Y-%m-%d %H:%M") if when else "",
-        about=conversation.about,
-        red_flags=list(dict.fromkeys(e.red_flag for e in conversation.exchanges if e.red_flag)),
-        photographs=[
+    ).render(report_values(conversation, language, when, links))
+    return text
+
+
+def report_values(
+    conversation: Chat,
+    language: str = "en",
+    when: datetime | None = None,
+    pictures: Mapping[tuple[int, str | None], Any] | None = None,
+) -> dict[str, Any]:
+    """Return what the pages show, by the names in their templates.
+
+    pictures: what stands for each, by the photograph's index and label.
+    """
+    sources = _sources(conversation)
+    return {
+        "language": language,
+        "t": lambda en, zh: zh if language == "zh" else en,
+        "notice": notice(language),
+        "when": when.strftime("%Y-%m-%d %H:%M") if when else "",
+        "about": conversation.about,
+        "red_flags": list(dict.fromkeys(e.red_flag for e in conversation.exchanges if e.red_flag)),
+        "photographs": [
             photograph_values(conversation, i, language)
             | {
                 "pictures": [
-                    (conversation.labels[label].name_in(language) if label else "", link)
-                    for (number, label), link in (links or {}).items()
+                    (conversation.labels[label].name_in(language) if label else "", picture)
+                    for (number, label), picture in (pictures or {}).items()
                     if number == i
                 ]
             }
             for i in range(len(conversation.findings))
         ],
-        turns=[(e.text, list(_groups(e, sources, language)), e) for e in conversation.exchanges],
-        sources=sources,
-    )
-    return text
+        "turns": [(e.text, list(_groups(e, sources, language)), e) for e in conversation.exchanges],
+        "sources": sources,
+    }
 
 
 def write_report(
@@ -162,10 +180,17 @@ def write_report(
 ) -> None:
     """Write a conversation as a report in the format that the file's suffix means.
 
-    with_pictures: whether pictures are put into an HTML page, or beside a Markdown file. Raises
-    UsageError if the suffix means no format, InputError if a file cannot be written.
+    with_pictures: whether pictures are put into an HTML page or a PDF, or beside a Markdown file.
+    Raises UsageError if the suffix means no format, or one that needs a package which is not
+    installed; InputError if a file cannot be written.
     """
     format = report_format(path)
+    if format == "pdf":
+        from .report_pdf import report_pdf
+
+        jpegs = _jpegs(conversation, language) if with_pictures else {}
+        write_bytes(path, report_pdf(report_values(conversation, language, when, jpegs)))
+        return
     links: dict[tuple[int, str | None], str] = {}
     if with_pictures and format == "html":
         links = _inside(conversation, language)
@@ -190,7 +215,15 @@ def report_page(conversation: Chat, language: str = "en", when: datetime | None 
 def _inside(conversation: Chat, language: str) -> dict[tuple[int, str | None], str]:
     """Return the pictures as data: addresses, by the photograph's index and label."""
     return {
-        (index, shown.label): f"data:image/jpeg;base64,{base64.b64encode(shown.jpeg).decode()}"
+        place: f"data:image/jpeg;base64,{base64.b64encode(jpeg).decode()}"
+        for place, jpeg in _jpegs(conversation, language).items()
+    }
+
+
+def _jpegs(conversation: Chat, language: str) -> dict[tuple[int, str | None], bytes]:
+    """Return the pictures as JPEG files, by the photograph's index and label."""
+    return {
+        (index, shown.label): shown.jpeg
         for index in range(len(conversation.findings))
         for shown in pictures(conversation, index, language)
     }
@@ -217,6 +250,7 @@ def photograph_values(conversation: Chat, index: int, language: str) -> dict[str
     return {
         "name": Path(finding.image).name,
         "eye": eye_name(finding, language),
+        "quality": ("可判读" if language == "zh" else "gradable") if finding.status == "ok" else "",
         "message": message_in(finding, language) if finding.status != "ok" else "",
         "rows": rows,
         "grade": grade_text(finding, language),

@@ -184,7 +184,13 @@ def test_reports_and_conversations_are_written_once(room: Room, tmp_path: Path) 
     assert "retinitis pigmentosa" in page.read_text(encoding="utf-8")
     room.do("/report r.json")
     assert json.loads((tmp_path / "r.json").read_text())["notice"] == NOTICE
-    for line, words in (("/report r.json", "already"), ("/report r.pdf", "print the HTML")):
+    room.do("/report r.pdf")
+    assert (tmp_path / "r.pdf").read_bytes().startswith(b"%PDF-")
+    for line, words in (
+        ("/report r.json", "already"),
+        ("/report r.pdf", "already"),
+        ("/report r.docx", "or .json"),
+    ):
         with pytest.raises(UsageError, match=words):
             room.do(line)
     room.do("/save talk.json")

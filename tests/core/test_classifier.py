@@ -3,6 +3,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+import pytest
 
 from ophglm_core.classifier import Classifier, EncoderPredictor, Prediction
 from ophglm_core.inputs import collect
@@ -32,6 +33,29 @@ def test_mirrored_pictures_get_one_answer_and_mirrored_maps(
     assert np.corrcoef(fine.ravel(), other[..., ::-1].ravel())[0, 1] > 0.85
     coarse = fine.reshape(len(fine), plain.cams.shape[1], 2, plain.cams.shape[2], 2).mean((2, 4))
     assert np.corrcoef(coarse.ravel(), plain.cams.ravel())[0, 1] > 0.9
+
+
+def test_maps_that_are_made_later_are_the_same(
+    bundled: ModelFolder, sample: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    copy = tmp_path / "a.jpg"
+    copy.write_bytes(sample.read_bytes())
+    classifier = Classifier(bundled)
+    (now,) = classifier.classify([copy], keep_outputs=True, fine=True)
+    passes: list[np.ndarray] = []
+    session = classifier._predictor.session
+    run = session.run
+    monkeypatch.setattr(session, "run", lambda pixels: passes.append(pixels) or run(pixels))
+    (later,) = classifier.classify([copy], keep_outputs=True, fine=True, later=True)
+    assert len(passes) == 2
+    copy.unlink()  # the picture is held
+    assert now.cams is not None
+    assert later.cams is not None
+    assert later.probabilities == now.probabilities
+    for row in range(3):
+        assert np.array_equal(later.cams[row], now.cams[row])
+    assert np.asarray(later.cams).shape == np.asarray(now.cams).shape
+    assert len(passes) == 6
 
 
 def test_order_is_kept_and_a_broken_picture_stops_no_batch(

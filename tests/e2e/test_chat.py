@@ -110,7 +110,7 @@ def test_what_cannot_be_talked_about(ophglm: Run, photographs: Path) -> None:
         (["--prompt", " "], "empty"),
         (["--prompts", photographs / "blank.txt"], "holds no question"),
         (["--transcript", text], "is there already"),
-        (["--transcript", "talk.pdf"], "not as '.pdf'"),
+        (["--transcript", "talk.docx"], "not as '.docx'"),
         (["--lang", "fr"], "no language here"),
         (["--image", photographs], "holds 5 photographs"),
     ):

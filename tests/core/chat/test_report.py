@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import importlib.util
+import io
 import json
 from dataclasses import replace
 from datetime import datetime
@@ -9,9 +11,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
+from pypdf import PdfReader
 
 from ophglm_core.chat.comparison import compare
 from ophglm_core.chat.conversation import Chat
+from ophglm_core.chat.exchange import Exchange
+from ophglm_core.chat.question import parse_question
 from ophglm_core.chat.report import report, report_format, turn_json, write_report
 from ophglm_core.chat.saved import read_saved, save
 from ophglm_core.conditions import DEFAULT_LABELS, default_labels
@@ -58,7 +64,16 @@ def test_a_report_holds_findings_conversation_and_numbered_sources(talk: Chat) -
     text = report(talk, "md", when=datetime(2026, 1, 2, 3, 4))
     for written in (page, text):
         assert written.count(NOTICE) == 1
-        for words in ("retina.jpg", "80%", "5.5%", "moderate non-prol", "2026-01-02", "m@1", "[1]"):
+        for words in (
+            "retina.jpg",
+            "gradable",
+            "80%",
+            "5.5%",
+            "moderate",
+            "2026-01-02",
+            "m@1",
+            "[1]",
+        ):
             assert words in written
         # What is urgent stands before all findings.
         assert written.index(flag[:20]) < written.index("80%")
@@ -88,11 +103,84 @@ def test_pictures_lie_in_the_page_and_beside_the_markdown(talk: Chat, tmp_path: 
     write_report(talk, tmp_path / "my report.md")
     assert "(my%20report-1-dr.jpg)" in (tmp_path / "my report.md").read_text()
     assert (tmp_path / "my report-1-dr.jpg").read_bytes().startswith(b"\xff\xd8")
-    with pytest.raises(UsageError, match=r"not as '\.pdf'"):
-        report_format(Path("r.pdf"))
+    with pytest.raises(UsageError, match=r"\.md, \.html, \.pdf or \.json, not as '\.docx'"):
+        report_format(Path("r.docx"))
     (tmp_path / "file").write_text("")
     with pytest.raises(InputError, match="cannot be written"):
         write_report(talk, tmp_path / "file" / "r.json")
+
+
+def read_pdf(path: Path) -> tuple[str, list[Image.Image]]:
+    """Return the words of a PDF, without its line ends, and its pictures."""
+    pages = PdfReader(path).pages
+    pictures = [Image.open(io.BytesIO(i.data)) for page in pages for i in page.images]
+    return " ".join("".join(page.extract_text() for page in pages).split()), pictures
+
+
+def test_a_report_as_pdf(talk: Chat, tmp_path: Path) -> None:
+    talk.look_at([replace(talk.findings[0], cams=MAPS + 5)])
+    list(talk.ask("Sudden loss of vision in one eye <b>& \x1b pain</b>"))
+    list(talk.ask("青光眼会遗传吗？"))
+    write_report(talk, tmp_path / "r.pdf", when=datetime(2026, 1, 2, 3, 4))
+    text, pictures = read_pdf(tmp_path / "r.pdf")
+    assert text.count(NOTICE) == 1
+    for words in ("left eye", "gradable", "80%", "5.5%", "moderate non-prol", "to be referred"):
+        assert words in text
+    for words in ("2026-01-02", "m@1", "Heat map: diabetic", "<b>& pain</b>", "青光眼会遗传吗？"):
+        assert words in text
+    flag = talk.exchanges[0].red_flag
+    assert flag
+    assert text.index(flag[:20]) < text.index("80%")
+    for exchange in talk.exchanges:
+        for part in exchange.parts:
+            assert part.text.replace(" ", "") in text.replace(" ", ""), part.text
+            assert (part.source or "").replace(" ", "") in text.replace(" ", "")
+    # The photograph, and it beneath its heat map.
+    assert [picture.size for picture in pictures] == [(360, 360)] * 2
+    write_report(talk, tmp_path / "zh.pdf", "zh", with_pictures=False)
+    text, pictures = read_pdf(tmp_path / "zh.pdf")
+    assert text.count(NOTICE_ZH) == 1
+    for words in ("据文件名为左眼", "可判读", "糖尿病视网膜病变", "中度非增生型", "需转诊", "来源"):
+        assert words in text
+    assert pictures == []
+    assert {path.name for path in tmp_path.iterdir()} == {"r.pdf", "zh.pdf"}
+
+
+def test_a_question_of_pages_and_an_ungradable_photograph_as_pdf(
+    talk: Chat, tmp_path: Path
+) -> None:
+    talk.look_at(
+        [replace(talk.findings[0], status="ungradable", message="Not graded: it is too dark.")]
+    )
+    asked = f"{'x' * 300} {'much ' * 1500}about drusen \U0001f600?"
+    talk.exchanges.append(Exchange(replace(parse_question("What?", talk.labels), text=asked)))
+    write_report(talk, tmp_path / "r.pdf", with_pictures=False)
+    text, _ = read_pdf(tmp_path / "r.pdf")
+    assert "it is too dark" in text
+    assert text.count("much") == 1500
+    assert "(stopped)" in text
+
+
+def test_a_pdf_that_cannot_be_made_leaves_nothing(
+    talk: Chat, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from ophglm_core.chat import report_pdf
+
+    def broken(values: object) -> bytes:
+        raise OSError("no space left")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(report_pdf, "report_pdf", broken)
+        with pytest.raises(OSError, match="no space"):
+            write_report(talk, tmp_path / "r.pdf")
+    with monkeypatch.context() as patched:
+        patched.setattr(importlib.util, "find_spec", lambda name: None)
+        with pytest.raises(UsageError, match=r"reportlab.*pip install 'ophglm\[pdf\]'"):
+            write_report(talk, tmp_path / "r.pdf")
+    (tmp_path / "file").write_text("")
+    with pytest.raises(InputError, match="cannot be written"):
+        write_report(talk, tmp_path / "file" / "r.pdf")
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]
 
 
 def test_a_photograph_that_is_gone_is_left_out(talk: Chat, tmp_path: Path) -> None:
