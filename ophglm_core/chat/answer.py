@@ -7,6 +7,7 @@ next.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
@@ -15,7 +16,7 @@ from .. import knowledge as knowledge_base
 from ..conditions import NORMAL, LabelSet
 from ..findings import Findings
 from ..knowledge import Statement
-from ..knowledge.library import Entry, subjects
+from ..knowledge.library import Entry, subjects, vocabulary
 from ..knowledge.retrieval import Match
 from ..wording import joined, percent, word_count
 from .about_reading import OF_PROGRAM, answer_about_reading
@@ -25,6 +26,7 @@ from .question import Question
 #: By language; chosen on wordings of the library that were held out, of which these keep 98 %, and
 #: on questions about other things, of which they leave out three in four.
 _CONFIDENT = {"en": 0.37, "zh": 0.29}
+_BRIEF, _BRIEF_SHARE = 5, 0.6
 _MARGIN, _MOST_ENTRIES, _MOST_WORDS = 0.35, 3, 120
 
 NO_DOSE = (
@@ -122,7 +124,7 @@ def choose(matches: Sequence[Match], question: Question) -> list[Entry]:
 
     None if the nearest is not near enough: then nothing checked is known.
     """
-    if not matches or matches[0].confidence < _CONFIDENT[question.language]:
+    if not matches or matches[0].confidence < _needed(question):
         return []
     best = matches[0]
     words = word_count(best.entry.text(question.language))
@@ -134,6 +136,15 @@ def choose(matches: Sequence[Match], question: Question) -> list[Entry]:
             chosen.append(match.entry)
             words += more
     return chosen
+
+
+def _needed(question: Question) -> float:
+    """Return the confidence from which an entry answers a question: less where it is so short that
+    it leaves out what was spoken of, as in 'what can go wrong?', in words that the library has."""
+    brief = word_count(question.text) <= _BRIEF and not (question.conditions or question.beyond)
+    if brief and question.language == "en":
+        brief = set(re.findall(r"[a-z]+", question.text.lower())) <= vocabulary()[1]
+    return _CONFIDENT[question.language] * (_BRIEF_SHARE if brief else 1.0)
 
 
 def nothing_known(matches: Sequence[Match], language: str) -> AnswerPart:

@@ -14,6 +14,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
+from ..wording import word_count
 from .clauses import OF_AN_EYE, read, sentences
 from .spelling import normalised
 from .urgency import urgency
@@ -43,6 +44,11 @@ _NAMES: dict[str, tuple[str, str]] = {
 #: rule names a symptom. Chosen on lines that were left out in turn, so that few are missed rather
 #: than few alarms false.
 _CERTAIN, _POSSIBLE, _WITH_A_RULE = 0.8, 0.35, 0.2
+_SHORT = 5
+_ALARMING = re.compile(
+    r"\b(?:black|dark|blind|gone|pain\w*|hurts?|burn\w*|blood\w*|lost|see(?:ing)?|help|urgent\w*)\b"
+    r"|黑|瞎|盲|疼|痛|血|看不|救|急"
+)
 #: Concepts that are no symptom: when, whose, and what excuses.
 _NO_SYMPTOM = frozenset(
     {
@@ -331,9 +337,19 @@ def assess(text: str, language: str = "en") -> RedFlag | None:
         return None
     if flags or probability > _CERTAIN:
         return RedFlag(_alarm(flags, language, text), tuple(flags), True)
-    if probability > _POSSIBLE:
+    if probability > _POSSIBLE and not _says_nothing(text):
         return RedFlag(IF_NEW[language == "zh"], (), False)
     return None
+
+
+def _says_nothing(text: str) -> bool:
+    """Whether a text is too short to tell anything and names neither a symptom nor an eye: of such
+    the model, which has seen few, guesses."""
+    text = normalised(text)
+    if word_count(text) > _SHORT or OF_AN_EYE.search(text) or _ALARMING.search(text):
+        return False
+    clauses = [c.concepts() for part, asked in sentences(text) for c in read(part, asked)]
+    return not frozenset().union(*clauses) - _NO_SYMPTOM
 
 
 def _can_wait(text: str) -> bool:

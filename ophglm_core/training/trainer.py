@@ -210,7 +210,7 @@ class Trainer:
         )
         self.scheduler = CosineLRScheduler(
             optimizer,
-            t_initial=max(1, total),
+            t_initial=max(2, total),  # fewer steps have no schedule, and timm says so
             lr_min=_LAST_RATE * config.learning_rate,
             warmup_t=max(1, round(config.warmup * total)),
             warmup_lr_init=_LAST_RATE * config.learning_rate,

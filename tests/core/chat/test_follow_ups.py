@@ -178,3 +178,10 @@ def test_what_was_not_measured_is_not_claimed(talk: Chat) -> None:
 )
 def test_what_is_not_named_is_recognised(talk: Chat, question: str, words: str) -> None:
     assert words in said(talk, question).lower()
+
+
+def test_a_brief_question_is_one_on_what_was_spoken_of(talk: Chat) -> None:
+    assert "regress" in said(talk, "reversible?")
+    assert "80%" in said(talk, "should I send her to A&E?")
+    for other in ("who won the election", "capital of France"):
+        assert "No checked statement" in said(talk, other)

@@ -12,6 +12,7 @@ import pytest
 
 from ophglm_core.knowledge.library import entries
 from ophglm_core.safety.red_flags import assess, matched_flags, red_flags
+from ophglm_core.wording import is_chinese
 
 #: Lines that nothing was fitted on, written by another hand than those that the rules and the model
 #: were made with.
@@ -149,3 +150,13 @@ def test_the_alarm_says_what_may_stand_behind_it(text: str, cause: str) -> None:
     assert said is not None
     assert cause in said
     assert said.startswith(("Urgent", "紧急提示"))  # where to go comes before why
+
+
+@pytest.mark.parametrize("text", ["when next", "what can go wrong", "今天天气怎么样"])
+def test_a_few_words_that_name_nothing_are_no_emergency(text: str) -> None:
+    assert assess(text, "zh" if is_chinese(text) else "en") is None
+
+
+@pytest.mark.parametrize("text", ["all black", "can't see", "疼死了", "看不见了", "eye went black"])
+def test_a_few_words_that_name_something_are_taken_seriously(text: str) -> None:
+    assert assess(text, "zh" if is_chinese(text) else "en") is not None
