@@ -98,9 +98,9 @@ def _study(
             entry = _entry(_observation(said, [picture["fullUrl"]], common, **about))
             results.append(entry["fullUrl"])
             yield entry
-    said = referral(whole, common.software)
-    if said is not None:
-        entry = _entry(_observation(said, media, common, **_effective(whole.acquired)))
+    of_all = referral(whole, common.software)
+    if of_all is not None:
+        entry = _entry(_observation(of_all, media, common, **_effective(whole.acquired)))
         results.append(entry["fullUrl"])
         yield entry
     report: Resource = {
