@@ -56,7 +56,7 @@ def sr_folder(assistant: Assistant) -> Write:
                 markup=False,
                 style="yellow",
             )
-        if not written:
+        if left_out and not written:
             raise InputError("No report was written: no picture is a DICOM file of a study.")
 
     return write

@@ -90,6 +90,9 @@ def test_what_is_refused(
     result = run(studies / "a.png", "--format", "sr", "--out", "none")
     assert result.exit_code == 1
     assert "No report was written" in result.stderr
+    result = run("nowhere", "--format", "sr", "--out", "none2")
+    assert result.exit_code == 1
+    assert "No such file or folder: nowhere" in result.stderr
     made_up.seen.clear()
     found = packages.util.find_spec
     missing = SimpleNamespace(find_spec=lambda n: None if n == "highdicom" else found(n))
