@@ -188,7 +188,7 @@ def _damage(names: str) -> Iterator[None]:
     """Turn whatever goes wrong with the tags of pictures into an InputError of one sentence."""
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # what is not as it should be is left out
+            warnings.simplefilter("ignore")  # they tell a name without ^, and what is left out
             yield
     except InputError:
         raise

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import io
+import warnings
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -205,8 +206,10 @@ def test_tags_that_are_wrong_or_missing(retina: np.ndarray, tmp_path: Path) -> N
 
     tags = {"StudyTime": "noon", "PatientBirthDate": "00000000", "PatientSex": "U"}
     with pytest.warns(UserWarning, match="Invalid value"):
-        path, origin = written(tmp_path, 9, retina, **tags, PatientName=None)
-    (report,) = reports([row(str(path), origin=origin, probabilities=LOW)])
+        path, origin = written(tmp_path, 9, retina, **tags, PatientName="李娜")
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")  # one would show the patient's name
+        (report,) = reports([row(str(path), origin=origin, probabilities=LOW)])
     read = srread(io.BytesIO(report.encoded))
-    assert not any(read[keyword].value for keyword in (*tags, "PatientName", "AccessionNumber"))
-    assert read.PatientID == "P7"
+    assert not any(read[keyword].value for keyword in (*tags, "StudyID", "AccessionNumber"))
+    assert (read.PatientID, read.PatientName) == ("P7", "李娜")
