@@ -37,23 +37,27 @@ def append_rows(
     source: Callable[[Tell], AbstractContextManager[str]],
     quiet: bool = False,
     poll: bool = False,
+    reports: Path | None = None,
 ) -> None:
     """Append a row for each picture that is in a folder or comes into it, until a signal.
 
     source: what brings the pictures, for as long as its block lasts; gives what is being done as
-    the beginning of a sentence. poll: look through the folder every few seconds.
+    the beginning of a sentence. poll: look through the folder every few seconds. reports: a folder
+    for a DICOM report of each picture, which is there before its row.
     """
     import ophglm_core as ophglm
     from ophglm_core.arrivals import arrivals
     from ophglm_core.findings import NOTICE
 
     from .row_log import RowLog
+    from .sr_output import picture_reports
     from .terminal import stderr
 
     def tell(sentence: str) -> None:
         stderr.print(sentence, markup=False, style="yellow")
 
     assistant = ophglm.load(model)
+    before = picture_reports(assistant, reports, tell) if reports is not None else None
     with RowLog(out, assistant.labels) as log, stopping() as stop, source(tell) as doing:
         stderr.print(NOTICE, style="dim")
         if not quiet:
@@ -62,7 +66,7 @@ def append_rows(
                 markup=False,
             )
         coming = arrivals(folder, log.holds, stop, poll=poll, tell=tell)
-        added = classify_arrivals(assistant, log, coming, stop, quiet)
+        added = classify_arrivals(assistant, log, coming, stop, quiet, before)
     if not quiet:
         stderr.print(f"Stopped; {added} rows added.")
 
@@ -95,8 +99,13 @@ def classify_arrivals(
     coming: Iterable[list[tuple[Path, State]]],
     stop: Event,
     quiet: bool = False,
+    before: Callable[[Findings], None] | None = None,
 ) -> int:
-    """Classify pictures as they come, until `stop` is set, and return how many rows were added."""
+    """Classify pictures as they come, until `stop` is set, and return how many rows were added.
+
+    before: is given the findings of each before its row is there, so that a row means that what it
+    does is done.
+    """
     from .terminal import stderr
 
     added = 0
@@ -105,6 +114,8 @@ def classify_arrivals(
         for (path, state), findings in zip(wave, found, strict=True):
             if findings.status == "error" and not os.path.exists(path):
                 continue  # taken away meanwhile: there is nothing to say of it
+            if before is not None:
+                before(findings)
             log.append(findings, path, state)
             added += 1
             if findings.status == "error" or not quiet:

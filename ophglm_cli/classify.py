@@ -34,13 +34,16 @@ def classify(
     format: Annotated[
         str | None,
         typer.Option(
-            help="table, csv, jsonl, parquet or fhir (a FHIR R4 Bundle). Default: by the suffix of "
-            "--out, which is .fhir.json for fhir; a table on a terminal, else csv."
+            help="table, csv, jsonl, parquet, fhir (a FHIR R4 Bundle) or sr (DICOM Structured "
+            "Reports, one a study, in a folder). Default: by the suffix of --out, which is "
+            ".fhir.json for fhir; a table on a terminal, else csv."
         ),
     ] = None,
     out: Annotated[
         Path | None,
-        typer.Option(help="Write to a file; a run that was stopped goes on where it was."),
+        typer.Option(
+            help="Write to a file (for sr a folder); a run that was stopped goes on where it was."
+        ),
     ] = None,
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Write over a finished file of that name.")
@@ -91,7 +94,7 @@ def classify(
 
     chosen = _format(format, out)
     wanted = Shard.parse(shard) if shard is not None else None
-    stream = open_stream(out) if out is not None else None
+    stream = open_stream(out) if out is not None and chosen != "sr" else None
     _check_out(out, chosen, overwrite, is_file=out is not None and stream is None)
     if report is not None:
         check_report(report, out, overwrite)
@@ -177,11 +180,13 @@ def _sink(
     from .gathered_output import GatheredFile
     from .part_file import PartFile
     from .patient_output import patient_file, patient_sink
+    from .sr_output import sr_folder
 
     labels, identity = assistant.labels, assistant.model.identity
     if isinstance(to, Path):
-        if format == "fhir" or per_patient:
-            gather = fhir_file(assistant) if format == "fhir" else patient_file(format, labels)
+        if format == "fhir" or format == "sr" or per_patient:
+            made = {"fhir": fhir_file, "sr": sr_folder}.get(format)
+            gather = made(assistant) if made else patient_file(format, labels)
             return GatheredFile(to, gather, identity, labels, images, overwrite)
         return PartFile(to, format, identity, labels, images, overwrite)
     if format == "fhir":
@@ -199,6 +204,8 @@ def _format(format: str | None, out: Path | None) -> Format:
 
     if format is not None and format not in list(Format):
         raise typer.BadParameter(f"'{format}' is not one of {', '.join(Format)}")
+    if format == "sr":
+        return Format.sr
     suffix = out.suffix.lower() if out is not None else ""
     if out is not None and is_fhir_name(out) and format in (None, "fhir"):
         return Format.fhir
@@ -220,6 +227,14 @@ def _check_out(out: Path | None, format: Format, overwrite: bool, is_file: bool)
     """Raise what speaks against writing there, before anything is computed."""
     from .packages import need_packages
 
+    if format == "sr":
+        from .sr_output import check_folder, need_reports
+
+        need_reports()
+        if out is None:
+            raise typer.BadParameter("reports are files of their own; name a folder with --out")
+        check_folder(out, overwrite)
+        return
     if format == "parquet":
         if not is_file:
             raise typer.BadParameter("Parquet is a file of its own; name one with --out")

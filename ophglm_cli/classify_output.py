@@ -46,6 +46,7 @@ class Format(StrEnum):
     jsonl = "jsonl"
     parquet = "parquet"
     fhir = "fhir"
+    sr = "sr"
 
 
 #: What a file's suffix says of its format.

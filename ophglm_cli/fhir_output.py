@@ -7,12 +7,11 @@ from functools import partial
 from pathlib import Path
 from typing import TextIO
 
-from ophglm_core import __version__
 from ophglm_core.assistant import Assistant
-from ophglm_core.fhir import Software, bundle_lines
+from ophglm_core.fhir import bundle_lines
 
 from .classify_output import Sink
-from .gathered_output import GatheredSink, Lines, Write, file_of, stream_of
+from .gathered_output import GatheredSink, Lines, Write, file_of, software_of, stream_of
 
 
 def is_fhir_name(path: Path) -> bool:
@@ -31,12 +30,5 @@ def fhir_file(assistant: Assistant) -> Write:
 
 
 def _lines(assistant: Assistant) -> Lines:
-    software = Software(
-        assistant.labels,
-        assistant.classifier.thresholds,
-        assistant.classifier.referable,
-        assistant.model.identity,
-        __version__,
-    )
     issued = datetime.now(UTC).isoformat(timespec="seconds")
-    return partial(bundle_lines, software=software, issued=issued)
+    return partial(bundle_lines, software=software_of(assistant), issued=issued)

@@ -9,9 +9,12 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TextIO
 
+from ophglm_core import __version__
+from ophglm_core.assistant import Assistant
 from ophglm_core.conditions import LabelSet
 from ophglm_core.files import atomic_write
 from ophglm_core.findings import Findings
+from ophglm_core.observations import Software
 from ophglm_core.patients import Row
 
 from .classify_output import Format, Sink, put_line, standard_output
@@ -21,6 +24,18 @@ from .part_file import PartFile
 Lines = Callable[[Iterable[Row]], Iterator[str]]
 #: Writes a whole file of rows to where it is told.
 Write = Callable[[Path, Iterator[Row]], None]
+
+
+def software_of(assistant: Assistant) -> Software:
+    """Return what is said in a record of what made the findings."""
+    classifier = assistant.classifier
+    return Software(
+        assistant.labels,
+        classifier.thresholds,
+        classifier.referable,
+        assistant.model.identity,
+        __version__,
+    )
 
 
 class GatheredSink(Sink):

@@ -29,6 +29,12 @@ def listen(
     aet: Annotated[
         str, typer.Option(help="Application entity title; who calls another is refused.")
     ] = "OPHGLM",
+    sr: Annotated[
+        Path | None,
+        typer.Option(
+            help="Also write a DICOM Structured Report of each photograph into this folder."
+        ),
+    ] = None,
     model: Model = None,
     quiet: Quiet = False,
 ) -> None:
@@ -41,6 +47,8 @@ def listen(
     from .packages import need_packages
 
     need_packages("pynetdicom", "pydicom", "watchfiles", extra="listen")
+    if sr is not None:
+        _check_reports(sr, inbox)
     from ophglm_core.dicom_listener import DicomListener
 
     # What a sender gets wrong is said by the row or the refusal, in a sentence.
@@ -57,4 +65,15 @@ def listen(
                 )
             yield f"Listening on {address}:{number} as {listener.aet}, into {inbox}"
 
-    append_rows(inbox, out, model, source, quiet)
+    append_rows(inbox, out, model, source, quiet, reports=sr)
+
+
+def _check_reports(folder: Path, inbox: Path) -> None:
+    """Raise UsageError if reports cannot be made, or would be taken for photographs that came."""
+    from ophglm_core.errors import UsageError
+
+    from .sr_output import need_reports
+
+    need_reports()
+    if folder.resolve().is_relative_to(inbox.resolve()):
+        raise UsageError(f"{folder} lies in {inbox}; name a folder for reports that does not.")

@@ -113,6 +113,11 @@ class DicomPicture:
         #: Width and height in pixels.
         self.size = int(self._tags.Columns), int(self._tags.Rows)
 
+    @property
+    def header(self) -> Dataset:
+        """All that the file says besides the pixels."""
+        return self._tags
+
     def tags(self) -> Tags:
         """Return laterality, patient and day of acquisition."""
         frames = int(self._tags.get("NumberOfFrames") or 1)

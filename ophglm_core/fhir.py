@@ -1,9 +1,7 @@
 """Findings as a FHIR R4 Bundle: a preliminary DiagnosticReport a study, with its Observations.
 
-Plain values, made for FHIR 4.0.1 (hl7.org/fhir/R4). Codes are only such as the project's reference
-notes verified: DICOM (PS3.16), LOINC 71490-7 and 71491-5 with the answers of LL2117-1, SNOMED CT's
-eye and sides as DICOM has them (CID 4209, 244), WHO ICD-10. All else is text. No profile is
-claimed: HL7's eye care guide has none for fundus photographs.
+Plain values, made for FHIR 4.0.1 (hl7.org/fhir/R4). What is said, and its codes: `observations`.
+No profile is claimed: HL7's eye care guide has none for fundus photographs.
 """
 
 from __future__ import annotations
@@ -16,49 +14,38 @@ from dataclasses import dataclass
 from datetime import date
 from typing import Any
 
-from .conditions import NORMAL, LabelSet
 from .findings import NOTICE
-from .grading import GRADE_NAMES
-from .patients import NAME, TAGS, Patient, PatientKey, Row, patient_key
+from .observations import (
+    CONDITION,
+    DICOM,
+    EYE,
+    ICD10,
+    LOINC,
+    METHOD,
+    OWN,
+    SIDES,
+    SNOMED,
+    Code,
+    Observation,
+    Software,
+    eye_text,
+    observations_of,
+    referral,
+)
+from .patients import NAME, TAGS, Patient, PatientKey, Row, by_study
 
 Resource = dict[str, Any]
 
-_DICOM = "http://dicom.nema.org/resources/ontology/DCM"
-_LOINC = "http://loinc.org"
-_SNOMED = "http://snomed.info/sct"
-_ICD10 = "http://hl7.org/fhir/sid/icd-10"
+_SYSTEMS = {
+    DICOM: "http://dicom.nema.org/resources/ontology/DCM",
+    LOINC: "http://loinc.org",
+    SNOMED: "http://snomed.info/sct",
+    ICD10: "http://hl7.org/fhir/sid/icd-10",
+}
 _UCUM = "http://unitsofmeasure.org"
-_PROBABILITY = {"system": _DICOM, "code": "122157", "display": "Probability"}
-_QUALITY = {"system": _DICOM, "code": "111029", "display": "Image Quality Rating"}
-# Never the codes of an "entire left eye" and the like: public tables often swap the two.
-_EYE = {"system": _SNOMED, "code": "81745001"}
-_SIDES = {
-    "right": {"system": _SNOMED, "code": "24028007"},
-    "left": {"system": _SNOMED, "code": "7771000"},
-}
-_GRADE_OF = {
-    "left": {"system": _LOINC, "code": "71490-7"},
-    "right": {"system": _LOINC, "code": "71491-5"},
-}
-#: LL2117-1's answers for ICDR grades 0 to 4; there is no LA18647.
-_GRADES = ("LA18643-9", "LA18644-7", "LA18645-4", "LA18646-2", "LA18648-8")
 _BODY_STRUCTURE = "http://hl7.org/fhir/StructureDefinition/bodySite"
-_METHOD = {"text": "automated classification of a colour fundus photograph"}
 #: How a patient without a number is called in an identifier's type.
 _KNOWN_BY = {NAME: "common part of the pictures' file names", TAGS: "patient's number"}
-
-
-@dataclass(frozen=True)
-class Software:
-    """What made the findings. thresholds: per label, the probability from which it is flagged.
-    referable: the same of referable retinopathy; None if the model does not grade. model: its
-    identity. version: of ophglm."""
-
-    labels: LabelSet
-    thresholds: Mapping[str, float]
-    referable: float | None
-    model: str
-    version: str
 
 
 def bundle_lines(rows: Iterable[Row], software: Software, issued: str) -> Iterator[str]:
@@ -83,11 +70,7 @@ def entries(rows: Iterable[Row], software: Software, issued: str) -> Iterator[Re
     """
     device = _entry(_device(software))
     yield device
-    studies: dict[PatientKey, dict[str | None, list[Row]]] = {}
-    for row in rows:
-        study = (row.get("dicom") or {}).get("study")
-        studies.setdefault(patient_key(row), {}).setdefault(study, []).append(row)
-    for key, groups in studies.items():
+    for key, groups in by_study(rows).items():
         patient = _entry(_patient(key))
         yield patient
         eyes: dict[str, str] = {}
@@ -110,14 +93,16 @@ def _study(
         picture = _entry(_media(row, common))
         media.append(picture["fullUrl"])
         yield picture
-        for observation in _observations(row, picture["fullUrl"], common):
-            entry = _entry(observation)
+        about = {**_effective([row["acquired"]]), **_site(row, common)}
+        for said in observations_of(row, common.software):
+            entry = _entry(_observation(said, [picture["fullUrl"]], common, **about))
             results.append(entry["fullUrl"])
             yield entry
-    if common.software.referable is not None:
-        referral = _entry(_referral(whole, media, common))
-        results.append(referral["fullUrl"])
-        yield referral
+    of_all = referral(whole, common.software)
+    if of_all is not None:
+        entry = _entry(_observation(of_all, media, common, **_effective(whole.acquired)))
+        results.append(entry["fullUrl"])
+        yield entry
     report: Resource = {
         "resourceType": "DiagnosticReport",
         "status": "preliminary",
@@ -145,121 +130,54 @@ class _Common:
     device: str
     eyes: Mapping[str, str]
 
-    def observation(self, code: Resource, pictures: list[str], **values: Any) -> Resource:
-        return {
-            "resourceType": "Observation",
-            "status": "preliminary",
-            "code": code,
-            "subject": _reference(self.patient),
-            "issued": self.issued,
-            "method": _METHOD,
-            "device": _reference(self.device),
-            "derivedFrom": [_reference(url) for url in pictures],
-            **values,
-        }
 
-
-def _observations(row: Row, picture: str, common: _Common) -> Iterator[Resource]:
-    about = {**_effective([row["acquired"]]), **_site(row, common)}
-
-    def observation(code: Resource, **values: Any) -> Resource:
-        return common.observation(code, [picture], **about, **values)
-
-    yield observation(
-        {"coding": [_QUALITY], "text": "Whether the photograph can be graded"},
-        **_quality(row),
-    )
-    if row["status"] != "ok":
-        return
-    for label, probability in row["probabilities"].items():
-        yield observation(
-            _probability_code(label, common.software),
-            **_probability(label, probability, row, common),
+def _observation(
+    said: Observation, pictures: list[str], common: _Common, **about: Resource
+) -> Resource:
+    """Return one Observation. about: when and of which eye."""
+    if said.probability is not None:
+        value = {"valueQuantity": _quantity(said.probability)}
+    elif said.answer is not None:
+        value = {"valueCodeableConcept": _concept(said.answer, said.answer_text)}
+    else:
+        value = {"dataAbsentReason": {"text": said.absent}}
+    words = "; ".join(code.meaning for code in said.interpretation)
+    components: list[Resource] = []
+    if said.condition is not None:
+        components.append(
+            {
+                "code": _concept(CONDITION, CONDITION.meaning),
+                "valueCodeableConcept": _concept(said.condition, said.condition.meaning),
+            }
         )
-    if row["dr_grade"] is not None:
-        coding = {"coding": [_GRADE_OF[row["eye"]]]} if row["eye"] in _GRADE_OF else {}
-        text = "Suggested grade of diabetic retinopathy (ICDR scale), from a photograph"
-        yield observation({**coding, "text": text}, **_grade(row))
-
-
-def _quality(row: Row) -> Resource:
-    if row["status"] == "error":
-        values = _absent("the picture could not be read")
-    else:
-        text = "gradable" if row["status"] == "ok" else "not gradable"
-        values = {"valueCodeableConcept": {"text": text}}
-    return {**values, **_note(row["message"])}
-
-
-def _probability_code(label: str, software: Software) -> Resource:
-    return {"coding": [_PROBABILITY], "text": f"Probability of {software.labels[label].finding}"}
-
-
-def _probability(label: str, value: float, row: Row, common: _Common) -> Resource:
-    condition = common.software.labels[label]
-    threshold = common.software.thresholds[label]
-    coding = {"coding": [{"system": _ICD10, "code": condition.icd10}]} if condition.icd10 else {}
-    looked_for = {
-        "code": {"text": "condition looked for; not a statement that it is present"},
-        "valueCodeableConcept": {**coding, "text": condition.name},
-    }
-    at = {
-        "code": {"text": "threshold for screening"},
-        "valueQuantity": _quantity(round(threshold, 4)),
-    }
-    flagged = label in row["positive"]
+    if said.threshold is not None:
+        code = {"text": said.threshold_text}
+        components.append({"code": code, "valueQuantity": _quantity(said.threshold)})
     return {
-        "valueQuantity": _quantity(value),
-        "interpretation": [{"text": _interpretation(label, value, threshold, row)}],
-        **_note(condition.caution if flagged else None),
-        "component": [at] if label == NORMAL else [looked_for, at],
+        "resourceType": "Observation",
+        "status": "preliminary",
+        "code": _concept(said.code, said.text),
+        "subject": _reference(common.patient),
+        "issued": common.issued,
+        "method": _concept(METHOD, METHOD.meaning),
+        "device": _reference(common.device),
+        "derivedFrom": [_reference(url) for url in pictures],
+        **about,
+        **value,
+        **({"interpretation": [{"text": words}]} if words else {}),
+        **({"note": [{"text": said.note}]} if said.note else {}),
+        **({"component": components} if components else {}),
     }
 
 
-def _interpretation(label: str, value: float, threshold: float, row: Row) -> str:
-    if label not in row["positive"]:
-        if value >= threshold:  # 'normal' beside a condition
-            return "not concluded, as a condition is flagged"
-        return "not flagged: below its threshold for screening"
-    if label == NORMAL:
-        return "at or above its threshold, and no condition that it looks for is flagged"
-    # A row's probabilities have four digits.
-    if value < round(threshold, 4):
-        text = "flagged, as the grade reaches the threshold for referral"
-    else:
-        text = "flagged: at or above its threshold for screening"
-    return text if value >= 0.5 else f"{text}; more likely absent than present, but to be checked"
+def _coding(code: Code) -> Resource:
+    display = {"display": code.meaning} if code.scheme == DICOM else {}
+    return {"system": _SYSTEMS[code.scheme], "code": code.value, **display}
 
 
-def _grade(row: Row) -> Resource:
-    """The grade, where flags and grade agree and nothing hides the retina."""
-    grade, flagged = row["dr_grade"], "dr" in row["positive"]
-    if "dr" in row["probabilities"] and flagged != (grade > 0):
-        state = "flagged" if flagged else "not flagged"
-        return _absent(f"retinopathy is {state}, which grade {grade} does not bear out")
-    if grade == 0 and "cataract" in row["positive"]:
-        return _absent("the haze may hide retinopathy")
-    coding = [{"system": _LOINC, "code": _GRADES[grade]}]
-    text = f"suggested: {grade}, {GRADE_NAMES['en'][grade]}"
-    return {"valueCodeableConcept": {"coding": coding, "text": text}}
-
-
-def _referral(whole: Patient, pictures: list[str], common: _Common) -> Resource:
-    words = {True: "suggested", False: "not suggested"}
-    if whole.referable is None:
-        values = _absent("not every eye that is known of was judged")
-    else:
-        values = {"valueCodeableConcept": {"text": words[whole.referable]}}
-    text = (
-        "Referral for diabetic retinopathy (moderate or worse) or macular oedema, of all pictures"
-    )
-    at = {
-        "code": {"text": "threshold for moderate retinopathy or worse"},
-        "valueQuantity": _quantity(round(common.software.referable or 0.0, 4)),
-    }
-    return common.observation(
-        {"text": text}, pictures, **_effective(whole.acquired), **values, component=[at]
-    )
+def _concept(code: Code, text: str) -> Resource:
+    """Return a CodeableConcept; what has no code but ophglm's own is text alone."""
+    return {**({} if code.scheme == OWN else {"coding": [_coding(code)]}), "text": text}
 
 
 def _device(software: Software) -> Resource:
@@ -291,8 +209,8 @@ def _patient(key: PatientKey) -> Resource:
 def _body_structure(side: str, patient: str) -> Resource:
     return {
         "resourceType": "BodyStructure",
-        "location": {"coding": [_EYE], "text": "eye"},
-        "locationQualifier": [{"coding": [_SIDES[side]], "text": side}],
+        "location": _concept(EYE, "eye"),
+        "locationQualifier": [_concept(SIDES[side], side)],
         "patient": _reference(patient),
     }
 
@@ -309,7 +227,7 @@ def _media(row: Row, common: _Common) -> Resource:
         "modality": {"text": "fundus photograph"},
         "subject": _reference(common.patient),
         **created,
-        **({"bodySite": {"coding": [_EYE], "text": _eye_text(row)}} if row["eye"] else {}),
+        **({"bodySite": _concept(EYE, eye_text(row))} if row["eye"] else {}),
         "content": {"title": row["image"]},
     }
 
@@ -318,11 +236,7 @@ def _site(row: Row, common: _Common) -> Resource:
     if row["eye"] is None:
         return {}
     structure = {"url": _BODY_STRUCTURE, "valueReference": _reference(common.eyes[row["eye"]])}
-    return {"bodySite": {"extension": [structure], "coding": [_EYE], "text": _eye_text(row)}}
-
-
-def _eye_text(row: Row) -> str:
-    return f"{row['eye']} eye" + ("" if row.get("eye_given") else " by its file name")
+    return {"bodySite": {"extension": [structure], **_concept(EYE, eye_text(row))}}
 
 
 def _days(values: Iterable[str | None]) -> list[str]:
@@ -345,14 +259,6 @@ def _effective(values: Iterable[str | None]) -> Resource:
 
 def _quantity(value: float) -> Resource:
     return {"value": value, "unit": "1", "system": _UCUM, "code": "1"}
-
-
-def _absent(reason: str) -> Resource:
-    return {"dataAbsentReason": {"text": reason}}
-
-
-def _note(text: str | None) -> Resource:
-    return {"note": [{"text": text}]} if text else {}
 
 
 def _reference(url: str) -> Resource:

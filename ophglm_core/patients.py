@@ -157,3 +157,15 @@ def by_patient(rows: Iterable[Row]) -> Iterator[Patient]:
         key = patient_key(row)
         patients.setdefault(key, Patient(key)).add(row)
     yield from patients.values()
+
+
+def by_study(rows: Iterable[Row]) -> dict[PatientKey, dict[str | None, list[Row]]]:
+    """Gather rows by patient and DICOM study's UID; those of a patient without one are together.
+
+    Holds the rows.
+    """
+    studies: dict[PatientKey, dict[str | None, list[Row]]] = {}
+    for row in rows:
+        study = (row.get("dicom") or {}).get("study")
+        studies.setdefault(patient_key(row), {}).setdefault(study, []).append(row)
+    return studies

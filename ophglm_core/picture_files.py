@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
@@ -22,6 +23,9 @@ from .dicom import DicomPicture, Tags
 from .errors import InputError
 from .file_names import printable
 from .files import Source, readable
+
+if TYPE_CHECKING:
+    from pydicom import Dataset
 
 EXTENSIONS = (
     frozenset({".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".tif", ".tiff", ".bmp", ".webp"})
@@ -114,6 +118,14 @@ def open_file(path: Path, min_side: int | None = None) -> Iterator[Photograph]:
                 photograph.image.close()
                 if isinstance(opened, Image.Image):
                     opened.close()
+
+
+def dicom_header(path: Path) -> Dataset:
+    """Return the tags of a DICOM photograph. Raises InputError if it is none or cannot be read."""
+    with _source(path) as source, _opened(path, source) as opened:
+        if not isinstance(opened, DicomPicture):
+            raise InputError(f"{path} is no DICOM file.")
+        return opened.header
 
 
 @contextmanager

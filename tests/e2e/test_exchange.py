@@ -31,6 +31,7 @@ def clinics(sample: Path, tmp_path: Path) -> Path:
         ("IM4.dcm", "R", retina, "south"),
     ):
         tags = {"ImageLaterality": eye, "IssuerOfPatientID": clinic, "StudyInstanceUID": "1.2.3"}
+        tags["SeriesInstanceUID"] = "1.2.3.4"
         saved(dataset(pixels, **of_whom, **tags), folder / name)
     return folder
 
@@ -56,3 +57,20 @@ def test_patients_of_two_clinics(ophglm: Run, clinics: Path, tmp_path: Path) -> 
     assert [r.conclusion for r in reports] == [NOTICE, NOTICE]
     assert [len(r.media) for r in reports] == [3, 1]
     assert reports[0].subject.reference != reports[1].subject.reference
+
+
+def test_a_report_a_study_by_the_bundled_model(ophglm: Run, clinics: Path, tmp_path: Path) -> None:
+    srread = pytest.importorskip("highdicom.sr").srread
+    out = tmp_path / "reports"
+    result = ophglm("classify", clinics, "--format", "sr", "--out", out, "--quiet")
+    assert result.returncode == 0, result.stderr
+    assert result.stderr.strip() == NOTICE
+    made = [srread(path) for path in out.iterdir()]
+    counts = []
+    for report in made:
+        groups = report.content.get_image_measurement_groups()
+        graded = [g for g in groups if "Suggested grade" in g.tracking_identifier]
+        assert all(len(g.finding_sites) == 1 for g in graded)
+        evidence = report.CurrentRequestedProcedureEvidenceSequence[0].ReferencedSeriesSequence[0]
+        counts.append((len(evidence.ReferencedSOPSequence), len(graded)))
+    assert sorted(counts) == [(1, 1), (3, 2)]  # one is too dark to be graded
