@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, TextIO
 
@@ -84,6 +84,14 @@ def classify(
             help="Classify one part only, such as 3/16, for the third of 16 machines or jobs.",
         ),
     ] = None,
+    ray: Annotated[
+        str | None,
+        typer.Option(
+            metavar="ADDRESS",
+            help="Classify on a Ray cluster: auto for the one this machine belongs to, local for "
+            "all processors of this machine, or the address of another.",
+        ),
+    ] = None,
     quiet: Annotated[
         bool, typer.Option("--quiet", help="Say nothing of progress, and no summary.")
     ] = False,
@@ -101,6 +109,7 @@ def classify(
     from .classify_output import TableSink, open_stream
     from .classify_summary import Summary
     from .heatmap_files import HeatmapFolder
+    from .packages import need_packages
     from .part_file import PartFile
     from .report_file import ReportFile, check_report
     from .run_record import write_record
@@ -111,6 +120,12 @@ def classify(
     for folder in (heatmaps, report):
         if isinstance(folder, RemotePath):
             raise UsageError(f"{folder} is no place for pictures and pages; name one on this disk.")
+    if ray is not None:
+        need_packages("ray", extra="ray")
+        from .ray_cluster import classify_on_cluster, connected
+
+        if heatmaps is not None:
+            raise UsageError("Heat maps are drawn without --ray; leave out one of the two.")
     is_remote = isinstance(out, RemotePath)
     stream = open_stream(out) if out is not None and not is_remote else None
     _check_out(out, chosen, overwrite, is_file=out is not None and stream is None)
@@ -140,6 +155,7 @@ def classify(
     with (
         sink,
         _resumable(part),
+        nullcontext() if ray is None else connected(ray),
         counter("classifying", len(images), shown=shown, minutely=True) as tick,
     ):
         for findings in inputs.unusable:
@@ -155,11 +171,12 @@ def classify(
             if maps is not None and maps.missing(image, row["positive"]):
                 rest.append(image)
         tick(len(images) - len(rest))
-        for image, findings in zip(
-            rest,
-            assistant.classifier.classify(rest, maps is not None, fine=maps is not None),
-            strict=True,
-        ):
+        if ray is None:
+            drawn = maps is not None
+            classified = assistant.classifier.classify(rest, drawn, fine=drawn)
+        else:
+            classified = classify_on_cluster(assistant.model, rest)
+        for image, findings in zip(rest, classified, strict=True):
             findings = inputs.completed(findings)
             if maps is not None:  # before the row, so that a row means that all is there
                 maps.write(findings)

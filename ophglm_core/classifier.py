@@ -24,7 +24,8 @@ from .model_folder import ModelFolder
 from .quality import BLURRED, Quality, measure
 from .runtime.onnx import EncoderSession
 
-_BATCH_SIZE = 8
+#: How many pictures go through the network together.
+BATCH_SIZE = 8
 #: Test-time augmentation: a retina seen in a mirror or turned shows the same diseases, so the
 #: encoder is asked about each picture twice, by the axes that are reversed, and the answers are
 #: averaged. Two views bring 0.003 of macro AUC and four 0.001 more, at twice the time.
@@ -58,11 +59,15 @@ class Prediction:
 
 
 class EncoderPredictor:
-    """Runs an exported encoder over pictures: decoding in threads, the network in batches."""
+    """Runs an exported encoder over pictures: decoding in threads, the network in batches.
 
-    def __init__(self, onnx: Path, size: int):
-        self.session = EncoderSession(onnx)
+    threads: for either; None takes as many as there are processors.
+    """
+
+    def __init__(self, onnx: Path, size: int, threads: int | None = None):
+        self.session = EncoderSession(onnx, threads)
         self.size = size
+        self._threads = threads or os.cpu_count() or 1
 
     def stream(
         self, pictures: Iterable[Picture], fine: bool = False
@@ -72,16 +77,16 @@ class EncoderPredictor:
         fine: whether the maps have twice the network's resolution, for four more passes.
         """
         remaining = iter(pictures)
-        with ThreadPoolExecutor(max_workers=os.cpu_count() or 1) as pool:
+        with ThreadPoolExecutor(max_workers=self._threads) as pool:
             ahead: list[tuple[Picture, Future[DiscCrop]]] = []
             try:
                 while True:
                     # Two batches ahead keep the network fed and fit into any memory.
-                    for picture in islice(remaining, 2 * _BATCH_SIZE - len(ahead)):
+                    for picture in islice(remaining, 2 * BATCH_SIZE - len(ahead)):
                         ahead.append((picture, pool.submit(load_disc, picture, self.size)))
                     if not ahead:
                         return
-                    batch, ahead = ahead[:_BATCH_SIZE], ahead[_BATCH_SIZE:]
+                    batch, ahead = ahead[:BATCH_SIZE], ahead[BATCH_SIZE:]
                     yield from self._run(batch, fine)
             finally:
                 for _, future in ahead:
@@ -150,12 +155,16 @@ class EncoderPredictor:
 class Classifier:
     """A model folder's encoder with its calibration and thresholds: photographs to findings.
 
+    threads: see `EncoderPredictor`.
+
     Example: `next(Classifier(open_model()).classify([Path("a.jpg")])).positive`.
     """
 
-    def __init__(self, model: ModelFolder):
+    def __init__(self, model: ModelFolder, threads: int | None = None):
         self.model = model
-        self._predictor = EncoderPredictor(model.encoder_onnx, model.manifest.encoder.input_size)
+        self._predictor = EncoderPredictor(
+            model.encoder_onnx, model.manifest.encoder.input_size, threads
+        )
         calibrations = model.manifest.calibrations()
         #: How many views of a picture are averaged.
         self.views = len(_VIEWS)
