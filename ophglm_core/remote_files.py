@@ -141,7 +141,7 @@ def read_start(path: RemotePath, at_most: int) -> bytes:
     with _complaints(path):
         system, name = _reached(path)
         if not path.is_web:
-            content: bytes = system.cat_file(name, 0, at_most)
+            content: bytes = system.cat_file(name, start=0, end=at_most)
             return content
         # A server that knows no ranges would send all of it, however large.
         with system.open(name, "rb", block_size=0, size=_known(path).get("size")) as stream:
