@@ -5,13 +5,14 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, TextIO
 
 import typer
 
 from ophglm_core.errors import InputError, UsageError
+from ophglm_core.remote_files import path_of
 
 from .common_options import Model
 
@@ -19,15 +20,17 @@ if TYPE_CHECKING:
     from ophglm_core.assistant import Assistant
 
     from .classify_output import Format, Sink
+    from .part_file import PartFile
 
 
 def classify(
     paths: Annotated[
         list[Path],
         typer.Argument(
+            parser=path_of,
             help="Photographs; folders, searched recursively; zip files; lists of photographs (a "
             "text with one a line, or a .csv, .tsv, .xlsx or .parquet with a column image); - "
-            "reads a list from standard input."
+            "reads a list from standard input. Also addresses: s3://bucket/folder, https://host/a.jpg.",
         ),
     ],
     model: Model = None,
@@ -42,7 +45,10 @@ def classify(
     out: Annotated[
         Path | None,
         typer.Option(
-            help="Write to a file (for sr a folder); a run that was stopped goes on where it was."
+            parser=path_of,
+            metavar="PATH",
+            help="Write to a file, for sr to a folder, or to an address such as "
+            "s3://bucket/rows.csv; a run that was stopped goes on where it was.",
         ),
     ] = None,
     overwrite: Annotated[
@@ -58,17 +64,33 @@ def classify(
     ] = False,
     heatmaps: Annotated[
         Path | None,
-        typer.Option(help="Write an overlay for each disease found into this folder."),
+        typer.Option(
+            parser=path_of,
+            metavar="PATH",
+            help="Write an overlay for each disease found into this folder.",
+        ),
     ] = None,
     report: Annotated[
         Path | None,
-        typer.Option(help="Write a self-contained HTML page: counts, and thumbnails by condition."),
+        typer.Option(
+            parser=path_of,
+            metavar="PATH",
+            help="Write a self-contained HTML page: counts, and thumbnails by condition.",
+        ),
     ] = None,
     shard: Annotated[
         str | None,
         typer.Option(
             metavar="N/COUNT",
             help="Classify one part only, such as 3/16, for the third of 16 machines or jobs.",
+        ),
+    ] = None,
+    ray: Annotated[
+        str | None,
+        typer.Option(
+            metavar="ADDRESS",
+            help="Classify on a Ray cluster: auto for the one this machine belongs to, local for "
+            "all processors of this machine, or the address of another.",
         ),
     ] = None,
     quiet: Annotated[
@@ -83,10 +105,12 @@ def classify(
     from ophglm_core.file_names import printable
     from ophglm_core.findings import NOTICE
     from ophglm_core.inputs import Shard, collect
+    from ophglm_core.remote_files import RemotePath
 
     from .classify_output import TableSink, open_stream
     from .classify_summary import Summary
     from .heatmap_files import HeatmapFolder
+    from .packages import need_packages
     from .part_file import PartFile
     from .report_file import ReportFile, check_report
     from .run_record import write_record
@@ -94,7 +118,23 @@ def classify(
 
     chosen = _format(format, out)
     wanted = Shard.parse(shard) if shard is not None else None
-    stream = open_stream(out) if out is not None and chosen != "sr" else None
+    if per_patient and chosen in ("fhir", "sr"):
+        raise typer.BadParameter(
+            f"{chosen} gathers by patient in any case; leave out --per-patient"
+        )
+    for folder in (heatmaps, report, out if chosen == "sr" else None):
+        if isinstance(folder, RemotePath):
+            raise UsageError(
+                f"{folder} is no place for pages, pictures and reports; name one on this disk."
+            )
+    if ray is not None:
+        need_packages("ray", extra="ray")
+        from .ray_cluster import classify_on_cluster, connected
+
+        if heatmaps is not None:
+            raise UsageError("Heat maps are drawn without --ray; leave out one of the two.")
+    is_remote = isinstance(out, RemotePath)
+    stream = open_stream(out) if out and not is_remote and chosen != "sr" else None
     _check_out(out, chosen, overwrite, is_file=out is not None and stream is None)
     if report is not None:
         check_report(report, out, overwrite)
@@ -103,7 +143,9 @@ def classify(
     labels = assistant.labels
     inputs = collect(named, wanted)
     images = [image for image in inputs.pictures if isinstance(image, Path)]
-    target = Path(os.path.realpath(out)) if out and not stream else None  # a link stays one
+    target = out if out and not stream else None
+    if target and not is_remote:
+        target = Path(os.path.realpath(target))  # a link stays one
     sink = _sink(assistant, chosen, per_patient, images, target or stream, overwrite)
     part = sink if isinstance(sink, PartFile) else None
     summary = Summary(labels)
@@ -119,7 +161,8 @@ def classify(
     shown = not isinstance(sink, TableSink) and not quiet
     with (
         sink,
-        _resumable(part is not None),
+        _resumable(part),
+        nullcontext() if ray is None else connected(ray),
         counter("classifying", len(images), shown=shown, minutely=True) as tick,
     ):
         for findings in inputs.unusable:
@@ -135,11 +178,12 @@ def classify(
             if maps is not None and maps.missing(image, row["positive"]):
                 rest.append(image)
         tick(len(images) - len(rest))
-        for image, findings in zip(
-            rest,
-            assistant.classifier.classify(rest, maps is not None, fine=maps is not None),
-            strict=True,
-        ):
+        if ray is None:
+            drawn = maps is not None
+            classified = assistant.classifier.classify(rest, drawn, fine=drawn)
+        else:
+            classified = classify_on_cluster(assistant.model, rest)
+        for image, findings in zip(rest, classified, strict=True):
             findings = inputs.completed(findings)
             if maps is not None:  # before the row, so that a row means that all is there
                 maps.write(findings)
@@ -225,6 +269,8 @@ def _format(format: str | None, out: Path | None) -> Format:
 
 def _check_out(out: Path | None, format: Format, overwrite: bool, is_file: bool) -> None:
     """Raise what speaks against writing there, before anything is computed."""
+    from ophglm_core.remote_files import RemotePath, is_there
+
     from .packages import need_packages
 
     if format == "sr":
@@ -243,7 +289,11 @@ def _check_out(out: Path | None, format: Format, overwrite: bool, is_file: bool)
         return
     if format == "table":
         raise typer.BadParameter("a table is for the terminal; write csv or jsonl to a file")
-    if is_file and out.exists() and not overwrite:
+    if not is_file:
+        return
+    # Asked also where it does not matter: what bars the way is said before the work.
+    there = is_there(out) if isinstance(out, RemotePath) else out.exists()
+    if there and not overwrite:
         raise UsageError(f"{out} is there already; give --overwrite, or another --out.")
 
 
@@ -254,20 +304,27 @@ def _listed() -> list[Path]:
     """
     given = sys.stdin.buffer.read().removeprefix(b"\xef\xbb\xbf")
     names = given.split(b"\0") if b"\0" in given else given.splitlines()
-    listed = [Path(os.fsdecode(name)) for name in names if name.strip()]
+    listed = [path_of(os.fsdecode(name)) for name in names if name.strip()]
     if not listed:
         raise InputError("Standard input names no photographs.")
     return listed
 
 
 @contextmanager
-def _resumable(kept: bool) -> Iterator[None]:
-    """On an interrupt, say that nothing is lost where rows are kept."""
+def _resumable(part: PartFile | None) -> Iterator[None]:
+    """On an interrupt, say that nothing is lost where rows are kept, and where that is not beside
+    the file."""
     from .terminal import stderr
 
     try:
         yield
     except KeyboardInterrupt:
-        if kept:
+        if part is not None and part.is_remote:
+            stderr.print(
+                f"Stopped; what was found is kept in {part.place}, and the same command goes on "
+                "from this folder.",
+                markup=False,
+            )
+        elif part is not None:
             stderr.print("Stopped; the same command goes on from here.")
         raise

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -17,6 +18,7 @@ from ophglm_core.errors import InputError, UsageError
 from ophglm_core.file_names import printable
 from ophglm_core.files import FileKeys
 from ophglm_core.findings import Findings
+from ophglm_core.remote_files import RemotePath, ask_ahead, path_of, state_of, upload
 
 from .classify_output import Format, Sink, write_rows
 from .output_lock import lock_output, unlock_output
@@ -32,7 +34,8 @@ class PartFile(Sink):
     Until then the rows stand in `FILE.part`, one JSON line each, behind a line that names the
     model. A row belongs to its picture's path, size and times of change: a run that finds the rows
     of pictures that it was given goes on from these. Pictures that could not be read are tried
-    again. A lock, `FILE.part.lock`, keeps a second run out.
+    again. A lock, `FILE.part.lock`, keeps a second run out. The rows of a file that is to lie on an
+    object store stand in the folder that the run was started in.
     """
 
     def __init__(
@@ -51,7 +54,9 @@ class PartFile(Sink):
         rows are another run's, InputError if nothing can be written there.
         """
         self._path, self._format, self._labels = path, format, labels
-        self._part = path.with_name(path.name + ".part")
+        self.is_remote = isinstance(path, RemotePath)
+        #: Where the rows stand until the file is complete.
+        self.place = part_of(path)
         self._keys = FileKeys()
         self._pictures = {self._keys.of(picture): picture for picture in pictures}
         self._unusable: list[str] = []
@@ -63,7 +68,7 @@ class PartFile(Sink):
         self.left_out = 0
         self._lock = self._locked()
         try:
-            self._stream: BinaryIO = self._part.open("a+b")
+            self._stream: BinaryIO = self.place.open("a+b")
             self._take_up(model, overwrite)
         except OSError as error:
             unlock_output(self._lock)
@@ -75,13 +80,13 @@ class PartFile(Sink):
     def _locked(self) -> FileLock:
         taken = f"Another run is writing {self._path}; wait for it or give another --out."
         try:
-            return lock_output(self._part, taken)
+            return lock_output(self.place, taken)
         except OSError as error:
             raise self._cannot(error) from None
 
     def _cannot(self, error: OSError) -> InputError:
         kept = (
-            f"; what was found is kept in {self._part.name}, and the same command goes on"
+            f"; what was found is kept in {self.place.name}, and the same command goes on"
             if self._at
             else ""
         )
@@ -99,7 +104,7 @@ class PartFile(Sink):
         )
         if foreign and not overwrite and (entries or start not in (b"", _MARK)):
             raise UsageError(
-                f"{self._part} is of another run, which was stopped; give --overwrite to throw its "
+                f"{self.place} is of another run, which was stopped; give --overwrite to throw its "
                 "rows away, or another --out."
             )
         if foreign:
@@ -132,6 +137,8 @@ class PartFile(Sink):
         return first, entries, end
 
     def _index(self, entries: list[dict[str, Any]]) -> None:
+        keys = {entry["key"] for entry in entries} & self._pictures.keys()
+        ask_ahead(self._pictures[key] for key in keys)
         for entry in entries:
             key = entry["key"]
             if key not in self._pictures:
@@ -159,8 +166,8 @@ class PartFile(Sink):
 
     def write(self, findings: Findings) -> None:
         """Add one row. Raises InputError if the disk is full."""
-        picture = Path(findings.image)
-        key = self._keys.of(picture)
+        key = self._keys.of(path_of(findings.image))
+        picture = self._pictures.get(key) or path_of(findings.image)
         if key not in self._pictures:
             key = f"{key} (names no picture)"
             self._unusable.append(key)
@@ -178,7 +185,7 @@ class PartFile(Sink):
             self._stream.flush()
         except OSError:
             # What stays in the buffer would be written, or fail, at the next line.
-            self._stream = _reopened(self._stream, self._part)
+            self._stream = _reopened(self._stream, self.place)
             raise
         return at
 
@@ -186,15 +193,29 @@ class PartFile(Sink):
         """Write the file from the rows if they are complete, in the order of the pictures."""
         try:
             if complete:
-                try:
-                    self._write_file(self._path, self._rows())
-                except OSError as error:
-                    raise self._cannot(error) from None
+                self._complete()
             self._stream.close()
             if complete:
-                self._part.unlink(missing_ok=True)
+                self.place.unlink(missing_ok=True)
         finally:
             unlock_output(self._lock)
+
+    def _complete(self) -> None:
+        path = self.place.with_suffix(".whole") if self.is_remote else self._path
+        try:
+            self._write_file(path, self._rows())
+            if isinstance(self._path, RemotePath):
+                upload(path, self._path)
+        except OSError as error:
+            raise self._cannot(error) from None
+        except InputError as error:
+            raise InputError(
+                f"{str(error).rstrip('.')}; what was found is kept in {self.place}, and the same "
+                "command goes on."
+            ) from None
+        finally:
+            if self.is_remote:
+                path.unlink(missing_ok=True)
 
     def _write_file(self, path: Path, rows: Iterator[dict[str, Any]]) -> None:
         """Write the finished file of these rows. Raises OSError if it cannot."""
@@ -205,17 +226,26 @@ class PartFile(Sink):
         yield from (self._row(key) for key in self._pictures if key in self._at)
 
 
+def part_of(path: Path) -> Path:
+    """Return where the rows of a file stand until it is complete."""
+    if isinstance(path, RemotePath):
+        return Path(re.sub(r"[^\w.]+", "-", path.address) + ".part")
+    return path.with_name(path.name + ".part")
+
+
 def _reopened(stream: BinaryIO, path: Path) -> BinaryIO:
     with suppress(OSError):
         stream.close()
     return path.open("a+b")
 
 
-def _state(picture: Path) -> list[int] | None:
+def _state(picture: Path) -> list[Any] | None:
     """Return by what a picture is known to be the same: its size in bytes, the time that it says it
     was changed, and the time when its content or its name was, which no program can set; in an
-    archive its size and checksum."""
+    archive or on an object store its size and checksum."""
     try:
+        if isinstance(picture, RemotePath):
+            return state_of(picture)
         if archive_of(picture) is not None:
             return member_state(picture)
         found = os.stat(picture)

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from ophglm_core.files import write_text
 from ophglm_core.findings import NOTICE
 from ophglm_core.inputs import Inputs, Shard
+from ophglm_core.remote_files import RemotePath, upload
 
 if TYPE_CHECKING:
     from ophglm_core.classifier import Classifier
@@ -25,6 +26,8 @@ _PACKAGES = ("ophglm", "onnxruntime", "pillow", "numpy")
 
 def record_path(rows: Path) -> Path:
     """Return where the record of a file of rows stands."""
+    if isinstance(rows, RemotePath):
+        return RemotePath(f"{rows}.run.json")
     return rows.with_name(rows.name + ".run.json")
 
 
@@ -50,4 +53,9 @@ def write_record(
         "folders_not_read": [str(folder) for folder in passed_over.unreadable],
         "notice": NOTICE,
     }
-    write_text(record_path(rows), json.dumps(record, indent=2, ensure_ascii=False) + "\n")
+    text = json.dumps(record, indent=2, ensure_ascii=False) + "\n"
+    to = record_path(rows)
+    if isinstance(to, RemotePath):
+        upload(text.encode(), to)
+    else:
+        write_text(to, text)

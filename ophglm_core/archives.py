@@ -11,6 +11,7 @@ from pathlib import Path
 from zipfile import BadZipFile, ZipFile, ZipInfo
 
 from .errors import InputError
+from .remote_files import RemotePath
 
 SUFFIX = ".zip"
 #: The largest member that is read, in bytes: no photograph's file is larger.
@@ -24,7 +25,7 @@ def is_archive(path: Path) -> bool:
 
 def archive_of(path: Path) -> Path | None:
     """Return the zip file that a path goes through, or None."""
-    if SUFFIX + os.sep not in str(path).lower():
+    if isinstance(path, RemotePath) or SUFFIX + os.sep not in str(path).lower():
         return None
     return next((parent for parent in path.parents if is_archive(parent)), None)
 

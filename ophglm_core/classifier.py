@@ -25,7 +25,8 @@ from .model_folder import ModelFolder
 from .quality import BLURRED, Quality, measure
 from .runtime.onnx import EncoderSession
 
-_BATCH_SIZE = 8
+#: How many pictures go through the network together.
+BATCH_SIZE = 8
 #: Test-time augmentation: a retina seen in a mirror shows the same diseases, so the encoder can be
 #: asked about each picture once more, with this axis reversed, and the answers are averaged.
 _VIEWS: tuple[tuple[int, ...], ...] = ((), (-1,))
@@ -62,13 +63,15 @@ class Prediction:
 class EncoderPredictor:
     """Runs an exported encoder over pictures: decoding in threads, the network in batches.
 
-    info: its input size, and how many views of a picture are averaged.
+    info: its input size, and how many views of a picture are averaged. threads: for either; None
+    takes as many as there are processors.
     """
 
-    def __init__(self, onnx: Path, info: EncoderInfo):
-        self.session = EncoderSession(onnx)
+    def __init__(self, onnx: Path, info: EncoderInfo, threads: int | None = None):
+        self.session = EncoderSession(onnx, threads)
         self.size = info.input_size
         self.views = _VIEWS[: info.views]
+        self._threads = threads or os.cpu_count() or 1
 
     def stream(
         self, pictures: Iterable[Picture], fine: bool = False, later: bool = False
@@ -79,16 +82,16 @@ class EncoderPredictor:
         whether predictions hold the picture, to make such maps when they are wanted.
         """
         remaining = iter(pictures)
-        with ThreadPoolExecutor(max_workers=os.cpu_count() or 1) as pool:
+        with ThreadPoolExecutor(max_workers=self._threads) as pool:
             ahead: list[tuple[Picture, Future[DiscCrop]]] = []
             try:
                 while True:
                     # Two batches ahead keep the network fed and fit into any memory.
-                    for picture in islice(remaining, 2 * _BATCH_SIZE - len(ahead)):
+                    for picture in islice(remaining, 2 * BATCH_SIZE - len(ahead)):
                         ahead.append((picture, pool.submit(load_disc, picture, self.size)))
                     if not ahead:
                         return
-                    batch, ahead = ahead[:_BATCH_SIZE], ahead[_BATCH_SIZE:]
+                    batch, ahead = ahead[:BATCH_SIZE], ahead[BATCH_SIZE:]
                     yield from self._run(batch, fine, later)
             finally:
                 for _, future in ahead:
@@ -161,12 +164,14 @@ class EncoderPredictor:
 class Classifier:
     """A model folder's encoder with its calibration and thresholds: photographs to findings.
 
+    threads: see `EncoderPredictor`.
+
     Example: `next(Classifier(open_model()).classify([Path("a.jpg")])).positive`.
     """
 
-    def __init__(self, model: ModelFolder):
+    def __init__(self, model: ModelFolder, threads: int | None = None):
         self.model = model
-        self._predictor = EncoderPredictor(model.encoder_onnx, model.manifest.encoder)
+        self._predictor = EncoderPredictor(model.encoder_onnx, model.manifest.encoder, threads)
         calibrations = model.manifest.calibrations()
         #: How many views of a picture are averaged.
         self.views = len(self._predictor.views)

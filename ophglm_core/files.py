@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from .errors import InputError
+from .remote_files import RemotePath
 
 #: What a file's content is read from: the file, or the content itself.
 Source = Path | bytes
@@ -106,13 +107,15 @@ def file_sha256(path: Path) -> str:
 
 class FileKeys:
     """Names files so that two paths to one file get one key: relative or absolute, or through a
-    linked folder. A link to a file is a file of its own."""
+    linked folder. A link to a file is a file of its own. An address is its own key."""
 
     def __init__(self) -> None:
         self._folders: dict[str, str] = {}
 
     def of(self, path: Path) -> str:
         """Return a file's key: its absolute path, with links to folders resolved."""
+        if isinstance(path, RemotePath):
+            return path.address
         folder, name = os.path.split(path)
         if folder not in self._folders:
             self._folders[folder] = os.path.realpath(folder or os.curdir)

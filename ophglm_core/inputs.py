@@ -1,4 +1,5 @@
-"""What is to be classified: photographs named one by one, in lists, folders and zip files."""
+"""What is to be classified: photographs named one by one, in lists, folders and zip files, on this
+machine or by their addresses."""
 
 from __future__ import annotations
 
@@ -7,7 +8,7 @@ import os
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
-from pathlib import Path
+from pathlib import Path, PurePath, PurePosixPath
 
 from . import archives, picture_lists
 from .assets import SAMPLE, sample_path
@@ -16,6 +17,7 @@ from .files import FileKeys
 from .findings import Findings
 from .images import Picture
 from .picture_files import looks_like_picture
+from .remote_files import RemotePath, files_below, is_folder, path_of
 
 
 @dataclass
@@ -65,14 +67,29 @@ def find_archived(archive: Path, passed_over: PassedOver) -> Iterator[Path]:
 
     passed_over: is told what was left out. Raises InputError if it cannot be read.
     """
-    files = []
-    for path in archives.members(archive):
-        folders = path.relative_to(archive).parts[:-1]
+    names = ((path, path.relative_to(archive)) for path in archives.members(archive))
+    yield from _shown_pictures(names, passed_over)
+
+
+def find_remote(folder: RemotePath, passed_over: PassedOver) -> Iterator[Path]:
+    """Yield the pictures below a folder of an object store as `find_archived` does."""
+    start = len(folder.address)
+    names = ((path, PurePosixPath(path.address[start:])) for path in files_below(folder))
+    yield from _shown_pictures(names, passed_over)
+
+
+def _shown_pictures(
+    files: Iterable[tuple[Path, PurePath]], passed_over: PassedOver
+) -> Iterator[Path]:
+    """files: each with its path below what was named."""
+    shown = []
+    for path, below in files:
+        folders = below.parts[:-1]
         if any(name.startswith(".") or name == "__MACOSX" for name in folders):
             passed_over.kinds["hidden"] += 1
         else:
-            files.append(path)
-    yield from _pictures(files, passed_over)
+            shown.append(path)
+    yield from _pictures(shown, passed_over)
 
 
 @dataclass(frozen=True)
@@ -99,7 +116,8 @@ class Shard:
 
     def holds(self, path: Path, named: Path) -> bool:
         """Whether a picture, found under what was named, belongs to this part."""
-        below = os.path.relpath(path, named) if path != named else str(path)
+        alone = path == named or isinstance(path, RemotePath)  # which has the address everywhere
+        below = str(path) if alone else os.path.relpath(path, named)
         name = os.fsencode(below.replace(os.sep, "/"))
         # A checksum would do, but those of like names are like, too.
         place = int.from_bytes(hashlib.sha256(name).digest()[:8], "big")
@@ -141,7 +159,7 @@ def collect(items: Iterable[Picture | str], shard: Shard | None = None) -> Input
         if not isinstance(item, str | Path):
             inputs.pictures.append(item)
             continue
-        path = Path(item)
+        path = path_of(item)
         try:
             found = _found(path, inputs)
         except InputError as error:
@@ -163,6 +181,8 @@ def collect(items: Iterable[Picture | str], shard: Shard | None = None) -> Input
 
 def _found(path: Path, inputs: Inputs) -> list[Path]:
     """Return the pictures that one path names. Raises InputError if it names none."""
+    if isinstance(path, RemotePath):
+        return _found_remote(path, inputs)
     if os.path.isdir(path):
         unreadable = len(inputs.passed_over.unreadable)
         found = list(find_images(path, inputs.passed_over))
@@ -185,6 +205,17 @@ def _found(path: Path, inputs: Inputs) -> list[Path]:
     if _is_closed(path):
         return [path]
     raise InputError(f"No such file or folder: {path}.")
+
+
+def _found_remote(path: RemotePath, inputs: Inputs) -> list[Path]:
+    if path.suffix.lower() in (*picture_lists.SUFFIXES, archives.SUFFIX):
+        raise InputError(f"{path} is no photograph; fetch it and name it as a file.")
+    if not is_folder(path):
+        return [path]
+    found = list(find_remote(path, inputs.passed_over))
+    if not found:
+        raise InputError(f"{path} holds no photographs.")
+    return found
 
 
 def _is_closed(path: Path) -> bool:

@@ -23,6 +23,7 @@ from .dicom import DicomPicture, Tags
 from .errors import InputError
 from .file_names import printable
 from .files import Source, readable
+from .remote_files import MOST_UNSAID, RemotePath, read_remote, read_start, size_of
 
 if TYPE_CHECKING:
     from pydicom import Dataset
@@ -43,7 +44,7 @@ _STARTS_AT = {4: (b"ftypavif",), 8: (b"WEBP",), 128: (b"DICM",)}
 MOST_PIXELS = 100_000_000
 #: Of decoded pictures that are held at the same time, however many cores decode.
 _DECODED = ByteBudget(512 << 20)
-#: Of files out of archives, which are read whole.
+#: Of files out of archives and from afar, which are read whole.
 _UNPACKED = ByteBudget(256 << 20)
 # Pillow itself refuses from twice this on, also where it decodes what a file has embedded.
 Image.MAX_IMAGE_PIXELS = MOST_PIXELS
@@ -72,7 +73,9 @@ def looks_like_picture(path: Path) -> bool:
     if path.name.upper() == "DICOMDIR" or not (suffix == "" or suffix[1:].isdigit()):
         return False
     try:
-        if archive_of(path) is not None:
+        if isinstance(path, RemotePath):
+            head = read_start(path, _HEAD)
+        elif archive_of(path) is not None:
             head = read_member(path, at_most=_HEAD)
         elif not stat.S_ISREG(path.stat().st_mode):
             return False
@@ -130,7 +133,12 @@ def dicom_header(path: Path) -> Dataset:
 
 @contextmanager
 def _source(path: Path) -> Iterator[Source]:
-    """Give what is to be read: the file, or the bytes of one in an archive."""
+    """Give what is to be read: the file, or the bytes of one in an archive or from afar."""
+    if isinstance(path, RemotePath):
+        size = size_of(path)
+        with _UNPACKED.hold(MOST_UNSAID if size is None else size):
+            yield read_remote(path)
+        return
     if archive_of(path) is None:
         _check_regular(path)
         yield path

@@ -12,6 +12,7 @@ from .data.tables import PICTURE_COLUMNS, Table, read_table
 from .errors import InputError
 from .eye_names import EYES
 from .file_names import from_printable
+from .remote_files import RemotePath, path_of
 
 #: Endings of files that name photographs.
 SUFFIXES = frozenset({".csv", ".tsv", ".txt", ".xlsx", ".parquet"})
@@ -35,7 +36,8 @@ def is_list(path: Path) -> bool:
 
 
 def read_list(path: Path) -> Iterator[Listed]:
-    """Yield what a list names, in its order: paths as they are, or from the list's folder.
+    """Yield what a list names, in its order: paths as they are, or from the list's folder;
+    addresses (see `remote_files`).
 
     A text has one name a line. A table has a column of them (PICTURE_COLUMNS) and may have columns
     `patient` and `eye`. Raises InputError if it cannot be read, has no such column or names
@@ -76,6 +78,9 @@ def _rows(table: Table) -> Iterator[Listed]:
 def _placed(name: str, beside: Path) -> Path:
     r"""Return the path that a list means: as it is written where that is there, else from the
     list's folder. A name that `ophglm classify` wrote, with `\xff` for a byte, is found again."""
+    address = path_of(name)
+    if isinstance(address, RemotePath):
+        return address
     places = [Path(text) for text in dict.fromkeys((name, from_printable(name)))]
     for place in (where for p in places for where in (beside.parent / p, p)):
         if os.path.lexists(place):

@@ -19,9 +19,11 @@ import onnxruntime
 TEXT_MAX_LENGTH = 64
 
 
-def load_session(path: Path) -> onnxruntime.InferenceSession:
-    """Load an ONNX file for the CPU. Raises UsageError if it is none."""
+def load_session(path: Path, threads: int | None = None) -> onnxruntime.InferenceSession:
+    """Load an ONNX file for the CPU. threads: to compute with; None takes all processors. Raises
+    UsageError if it is none."""
     options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads or 0
     options.log_severity_level = 4
     # Matrices kept as int8 are to be computed with in fp32, as torch does.
     options.add_session_config_entry("session.disable_quant_qdq", "1")
@@ -44,12 +46,13 @@ class EncoderOutput:
 
 
 class EncoderSession:
-    """An exported image encoder. Raises UsageError if the file cannot be loaded."""
+    """An exported image encoder. threads: see `load_session`. Raises UsageError if the file cannot
+    be loaded."""
 
     OUTPUTS = ("logits", "cams", "features", "ood_score")
 
-    def __init__(self, path: Path):
-        self._session = load_session(path)
+    def __init__(self, path: Path, threads: int | None = None):
+        self._session = load_session(path, threads)
 
     def run(self, pixels: np.ndarray) -> EncoderOutput:
         """Run RGB float32 [B, 3, H, W] in 0..1."""

@@ -129,3 +129,13 @@ def test_the_listener_writes_a_report_before_its_row(
     result = CliRunner().invoke(app, [*command, "inbox/reports"])
     assert result.exit_code == 2
     assert "lies in inbox" in result.stderr
+
+
+@pytest.mark.parametrize("format", ["fhir", "sr"])
+def test_what_gathers_by_patient_takes_no_per_patient(
+    format: str, studies: Path, tmp_path: Path
+) -> None:
+    options = ["--format", format, "--per-patient", "--out", str(tmp_path / "out")]
+    result = CliRunner().invoke(app, ["classify", str(studies), *options])
+    assert result.exit_code == 2
+    assert "leave out --per-patient" in " ".join(result.output.split())
