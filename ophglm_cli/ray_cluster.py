@@ -10,6 +10,7 @@ from __future__ import annotations
 import logging
 import os
 import platform
+import socket
 from collections import deque
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -34,6 +35,8 @@ _AHEAD = 3
 _RETRIES = 5
 #: Results are small; Ray would take a third of the memory.
 _STORE_BYTES = 128 << 20
+#: How long a cluster's address may take to answer.
+_SECONDS = 10
 
 
 @contextmanager
@@ -52,6 +55,7 @@ def connected(address: str) -> Iterator[None]:
     if address == "local":
         quiet |= {"include_dashboard": False, "object_store_memory": _STORE_BYTES}
     try:
+        _check_reachable(address)
         ray.init(address, **quiet)
     except Exception as error:  # of many kinds
         reason = " ".join(str(error).split(". ")[0].split()).rstrip(".")
@@ -62,6 +66,13 @@ def connected(address: str) -> Iterator[None]:
         yield
     finally:
         ray.shutdown()
+
+
+def _check_reachable(address: str) -> None:
+    """Raise OSError if nobody listens at HOST:PORT, of which Ray complains for minutes."""
+    host, _, port = address.removeprefix("ray://").rpartition(":")
+    if port.isdecimal():
+        socket.create_connection((host.strip("[]"), int(port)), _SECONDS).close()
 
 
 def classify_on_cluster(model: ModelFolder, pictures: Sequence[Path]) -> Iterator[Findings]:
