@@ -13,6 +13,7 @@ import numpy as np
 
 from .. import knowledge
 from ..files import atomic_write
+from ..knowledge.everyday import plain
 from ..knowledge.library import LANGUAGES, entries
 from ..knowledge.retrieval import INDEX, features, weigh
 from ..runtime.sentence import SentenceEncoder
@@ -20,7 +21,9 @@ from ..runtime.sentence import SentenceEncoder
 #: Ridge penalty, weight of the sentence vector beside the words, and dimensions that are kept:
 #: chosen on held-out wordings.
 _PENALTY, _SEMANTIC, _DIMENSIONS = 0.3, 2.0, 192
-_MINIMUM_TEXTS = 2
+#: A word counts if it stands in so many texts: in English also one that stands in one, as names of
+#: drugs do; in Chinese pairs of characters would double the index.
+_MINIMUM_TEXTS = {"en": 1, "zh": 2}
 
 
 def make_index() -> dict[str, np.ndarray]:
@@ -38,7 +41,7 @@ def make_index() -> dict[str, np.ndarray]:
         language: [i for i, e in enumerate(library) for _ in (*e.questions[language], "")]
         for language in LANGUAGES
     }
-    vectors = np.stack([encoder.embed(text) for text in texts["en"]])  # [N, 384]
+    vectors = np.stack([encoder.embed(plain(text, "en")) for text in texts["en"]])  # [N, 384]
     means = np.zeros((len(library), vectors.shape[1]), np.float32)
     np.add.at(means, owner["en"], vectors)
     means /= np.linalg.norm(means, axis=1, keepdims=True)
@@ -93,7 +96,7 @@ def _idf(texts: list[str], language: str) -> dict[str, float]:
     return {
         word: float(np.log((1 + len(texts)) / (1 + count)) + 1)
         for word, count in sorted(counts.items())
-        if count >= _MINIMUM_TEXTS
+        if count >= _MINIMUM_TEXTS[language]
     }
 
 

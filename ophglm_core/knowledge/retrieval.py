@@ -21,6 +21,7 @@ import numpy as np
 
 from ..later import Later
 from ..tfidf import unit_weights
+from .everyday import plain
 from .library import GENERAL_SUBJECTS, LANGUAGES, Entry, entries, subjects, subjects_named
 
 INDEX = "index.npz"
@@ -73,7 +74,7 @@ class Match:
 
 def features(text: str, language: str) -> list[str]:
     """Return the words of a text as they are compared; common English words begin with '~'."""
-    text = text.lower()
+    text = plain(text, language).lower()
     for pattern, american in _SPELLINGS:
         text = pattern.sub(american, text)
     found = []
@@ -177,7 +178,7 @@ class Retriever:
             row = self._row[word]
             result += weight * float(scales[row]) * rows[row]
         if self._embed is not None:
-            result += self._embed(question) @ self._semantic
+            result += self._embed(plain(question, "en")) @ self._semantic
         return result
 
     def _on_subject(self, question: str) -> np.ndarray:
