@@ -210,7 +210,7 @@ class Chat:
         flag = assess(exchange.text, exchange.question.language)
         if flag is not None:
             yield AnswerPart("red_flag", flag.text)
-            if flag.symptoms:
+            if flag.symptoms and not flag.diagnosed:
                 # Nothing else: whoever reads this should be on the way and not read on.
                 return
         if self._shorten(exchange):

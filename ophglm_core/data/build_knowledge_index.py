@@ -13,7 +13,6 @@ import numpy as np
 
 from .. import knowledge
 from ..files import atomic_write
-from ..knowledge.everyday import plain
 from ..knowledge.library import LANGUAGES, entries
 from ..knowledge.retrieval import INDEX, features, weigh
 from ..runtime.sentence import SentenceEncoder
@@ -41,7 +40,7 @@ def make_index() -> dict[str, np.ndarray]:
         language: [i for i, e in enumerate(library) for _ in (*e.questions[language], "")]
         for language in LANGUAGES
     }
-    vectors = np.stack([encoder.embed(plain(text, "en")) for text in texts["en"]])  # [N, 384]
+    vectors = np.stack([encoder.embed(text) for text in texts["en"]])  # [N, 384]
     means = np.zeros((len(library), vectors.shape[1]), np.float32)
     np.add.at(means, owner["en"], vectors)
     means /= np.linalg.norm(means, axis=1, keepdims=True)

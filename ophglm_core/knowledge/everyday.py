@@ -1,32 +1,33 @@
-"""Puts what people type into the words of the library: shorthand, abbreviations, everyday words.
+"""Puts a question into the library's words: shorthand, abbreviations, everyday words, brand names.
 
-Both a question and the library's own texts are read through this, so that each of several words for
-the same thing counts as one.
+The library says 'injection' and 'what is'; people type 'jab' and 'whats'.
 """
 
 from __future__ import annotations
 
 import re
-from functools import cache
+from functools import cache, lru_cache
+
+from ..safety.spelling import one_slip
+from .library import vocabulary
 
 #: Notation in which capitals count.
 _NOTATION = (
     (re.compile(r"\b(R[0-3]A?)(M[01])\b"), r"\1 \2"),
+    (re.compile(r"\bR(?= eyes?\b)"), "right"),
+    (re.compile(r"\bL(?= eyes?\b)"), "left"),
     (re.compile(r"\bCM[OE]\b"), "cystoid macular oedema"),
     (re.compile(r"\bVF\b"), "visual field"),
     (re.compile(r"\bDD\b"), "disc diameter"),
     (re.compile(r"\bOHT\b"), "ocular hypertension"),
     (re.compile(r"\bFFA\b"), "fluorescein angiography"),
-    (re.compile(r"\b(?:AS|ank spond)(?= (?:sufferer|patient|pt))"), "ankylosing spondylitis"),
+    (re.compile(r"\bAS(?= (?:sufferer|patient|pt)\b)"), "ankylosing spondylitis"),
 )
 #: Word as it is typed -> as the library says it. Whole words; an 's' at the end is kept.
 _ENGLISH = {
     # Shorthand of messages and of notes.
     "u": "you",
     "ur": "your",
-    "r": "are",
-    "n": "and",
-    "w": "with",
     "wo": "without",
     "b4": "before",
     "cos": "because",
@@ -37,7 +38,6 @@ _ENGLISH = {
     "cant": "cannot",
     "dont": "do not",
     "doesnt": "does not",
-    "isnt": "is not",
     "whats": "what is",
     "hows": "how is",
     "theyre": "they are",
@@ -62,24 +62,17 @@ _ENGLISH = {
     "dia": "diameter",
     "def": "definition",
     # Everyday words.
-    "op": "operation",
-    "surgery": "operation",
+    "op": "surgery",
     "jab": "injection",
     "shot": "injection",
     "specs": "glasses",
     "spectacles": "glasses",
     "pic": "photo",
-    "picture": "photo",
-    "photograph": "photo",
     "kid": "child",
+    "kids": "children",
     "toddler": "child",
-    "meds": "drugs",
-    "medication": "drug",
-    "medicine": "drug",
-    "optom": "optometrist",
-    "optician": "optometrist",
-    "eyesight": "sight",
-    "vision": "sight",
+    "meds": "medicines",
+    "optom": "optician",
     "sore": "painful",
     "hubby": "husband",
     "gunky": "sticky",
@@ -90,53 +83,35 @@ _ENGLISH = {
     "booze": "alcohol",
     "fags": "smoking",
     "ciggies": "smoking",
-    "ipad": "tablet screen",
+    "ipad": "screen",
     "prem": "premature",
     "preemie": "premature",
-    "pucker": "epiretinal membrane",
     "pinkeye": "pink eye",
     # Clinicians' abbreviations.
     "trab": "trabeculectomy",
     "vit": "vitrectomy",
     "ppv": "vitrectomy",
-    "nipping": "nicking",
-    "csmo": "csme",
-    "dmo": "dme",
     "nve": "new vessels elsewhere",
     "nvd": "new vessels at the disc",
     "namd": "wet amd",
     "armd": "amd",
-    "csc": "central serous chorioretinopathy",
-    "cscr": "central serous chorioretinopathy",
-    "csr": "central serous chorioretinopathy",
-    "erm": "epiretinal membrane",
     "ftmh": "macular hole",
     "vmt": "vitreomacular traction",
     "rrd": "retinal detachment",
-    "hcq": "hydroxychloroquine",
-    "plaquenil": "hydroxychloroquine",
-    "viagra": "sildenafil",
-    "ozempic": "semaglutide",
-    "wegovy": "semaglutide",
-    "eylea": "aflibercept",
-    "lucentis": "ranibizumab",
-    "avastin": "bevacizumab",
-    "vabysmo": "faricimab",
     "ozurdex": "dexamethasone implant",
     "xalatan": "latanoprost",
     "diamox": "acetazolamide",
-    "iritis": "anterior uveitis",
     "cxl": "cross-linking",
-    "gca": "giant cell arteritis",
     "hfa": "visual field",
 }
 #: Several words -> as the library says it.
 _PHRASES = (
     (r"\bw/o\b", "without"),
-    (r"\bw/(?=\w)|\bw/ ", "with "),
+    (r"\bw/\s?|\bw ", "with "),
+    (r"\br (?!eye)", "are "),
+    (r"\bn (?=\w)", "and "),
     (r"\bf/u\b", "follow-up"),
     (r"\bw/u\b", "work-up"),
-    (r"\bvs\b\.?|\bversus\b", "versus"),
     (r"\by/?o\b", "year old"),
     (r"\b(\d+)\s?(wk|yr|mth|hr)(s?)\b", r"\1 \2\3"),
     (r"\b(?:clicker|button) test\b|\btest with the (?:dots|lights|clicker)\b", "visual field test"),
@@ -144,10 +119,16 @@ _PHRASES = (
     (r"\byellow dye\b|\bdye test\b", "fluorescein dye"),
     (r"\bdiabetic (?:eye )?photos?\b", "diabetic eye screening photo"),
     (r"\beye stroke\b|\bstroke (?:in|of) (?:the|my|his|her) eye\b", "retinal artery occlusion"),
-    (r"\bmacular degen\w*|\bwet macular\b|\bdry macular\b", "macular degeneration"),
+    (r"\bmacular degen\w*", "macular degeneration"),
+    (r"\b(wet|dry) macular\b(?! degen)", r"\1 macular degeneration"),
     (r"\b(?:make|makes|made|making) (?:you|me|him|her) blind\b", "cause blindness"),
 )  # fmt: skip
 _PHRASES_COMPILED = tuple((re.compile(pattern), plain) for pattern, plain in _PHRASES)
+
+#: What a word that the library has may end with besides. Shorter words than these are too near to
+#: each other.
+_ENDINGS = ("s", "d", "ed", "er", "ing", "'s")
+_SHORTEST_SLIP = 8
 
 #: Chinese as it is typed -> as the library says it.
 _CHINESE = {
@@ -157,39 +138,24 @@ _CHINESE = {
     "啥": "什么",
     "咋办": "怎么办",
     "咋": "怎么",
-    "眼药水": "滴眼液",
-    "眼内针": "玻璃体注射",
-    "打眼针": "玻璃体注射",
-    "打针": "注射",
-    "打完针": "注射后",
-    "糖网": "糖尿病视网膜病变",
     "网脱": "视网膜脱离",
-    "玻切": "玻璃体切除",
     "玻血": "玻璃体积血",
-    "晶状体": "晶体",
     "开刀": "手术",
+    "会瞎": "会失明",
     "瞎": "失明",
     "疼": "痛",
     "娃": "孩子",
-    "宝宝": "孩子",
-    "眼底照片": "照片",
-    "眼底照": "照片",
-    "眼底照相": "照片",
-    "传给": "遗传给",
+    "会传给": "会遗传给",
     "下一代": "孩子",
-    "区别": "鉴别",
     "夜盲症": "夜盲",
-    "查眼睛": "眼科检查",
-    "查眼底": "眼底检查",
-    "人工智能": "AI",
 }
 
 
 def plain(text: str, language: str) -> str:
     """Return a text in 'en' or 'zh' in the words by which the library is searched.
 
-    Example: `plain("trab op: can i swim after?", "en")` is
-    'trabeculectomy operation: can i swim after?'.
+    Example: `plain("trab op: can u swim after?", "en")` is
+    'trabeculectomy surgery: can you swim after?'.
     """
     if language == "zh":
         return _chinese().sub(lambda m: _CHINESE[m[0]], text)
@@ -198,15 +164,37 @@ def plain(text: str, language: str) -> str:
     text = text.replace("’", "'").lower()
     for phrase, words in _PHRASES_COMPILED:
         text = phrase.sub(words, text)
-    return re.sub(r"[a-z0-9']+", lambda m: _one(m[0]), text)
+    return re.sub(r"[a-z0-9']+", lambda m: _corrected(_one(m[0])), text)
 
 
 def _one(word: str) -> str:
     known = _ENGLISH.get(word)
-    if known is None and word.endswith("s"):
+    if known is None and len(word) > 2 and word.endswith("s"):
         singular = _ENGLISH.get(word[:-1])
         known = singular and singular + "s"
     return known or word
+
+
+@lru_cache(maxsize=4096)
+def _corrected(word: str) -> str:
+    """Return the word of the library that is one slip of the finger away, or the word itself."""
+    if len(word) < _SHORTEST_SLIP or not word.isalpha():
+        return word
+    known = vocabulary()[1]
+    if word in known or any(word.removesuffix(ending) in known for ending in _ENDINGS):
+        return word
+    near = [w for w in _by_initial().get(word[0], ()) if abs(len(w) - len(word)) < 2]
+    return next((w for w in near if one_slip(word, w)), word)
+
+
+@cache
+def _by_initial() -> dict[str, list[str]]:
+    """Return the library's longer English words by their first letter."""
+    found: dict[str, list[str]] = {}
+    for word in sorted(vocabulary()[1]):
+        if len(word) >= _SHORTEST_SLIP:
+            found.setdefault(word[0], []).append(word)
+    return found
 
 
 @cache

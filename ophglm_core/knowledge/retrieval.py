@@ -74,7 +74,7 @@ class Match:
 
 def features(text: str, language: str) -> list[str]:
     """Return the words of a text as they are compared; common English words begin with '~'."""
-    text = plain(text, language).lower()
+    text = text.lower()
     for pattern, american in _SPELLINGS:
         text = pattern.sub(american, text)
     found = []
@@ -132,6 +132,7 @@ class Retriever:
         context: the subjects that are meant where the question names none: of the turn before, or
         what was found.
         """
+        question = plain(question, self._language)
         asked, known = question, self._compared(question)
         meant = known
         context = [key for key in context if key not in GENERAL_SUBJECTS]
@@ -178,7 +179,7 @@ class Retriever:
             row = self._row[word]
             result += weight * float(scales[row]) * rows[row]
         if self._embed is not None:
-            result += self._embed(plain(question, "en")) @ self._semantic
+            result += self._embed(question) @ self._semantic
         return result
 
     def _on_subject(self, question: str) -> np.ndarray:
