@@ -20,9 +20,7 @@ from ..runtime.sentence import SentenceEncoder
 #: Ridge penalty, weight of the sentence vector beside the words, and dimensions that are kept:
 #: chosen on held-out wordings.
 _PENALTY, _SEMANTIC, _DIMENSIONS = 0.3, 2.0, 192
-#: A word counts if it stands in so many texts: in English also one that stands in one, as names of
-#: drugs do; in Chinese pairs of characters would double the index.
-_MINIMUM_TEXTS = {"en": 1, "zh": 2}
+_MINIMUM_TEXTS = 2
 
 
 def make_index() -> dict[str, np.ndarray]:
@@ -95,7 +93,7 @@ def _idf(texts: list[str], language: str) -> dict[str, float]:
     return {
         word: float(np.log((1 + len(texts)) / (1 + count)) + 1)
         for word, count in sorted(counts.items())
-        if count >= _MINIMUM_TEXTS[language]
+        if count >= _MINIMUM_TEXTS
     }
 
 

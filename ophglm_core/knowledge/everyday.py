@@ -100,10 +100,12 @@ _ENGLISH = {
     "rrd": "retinal detachment",
     "ozurdex": "dexamethasone implant",
     "xalatan": "latanoprost",
+    "viagra": "sildenafil",
     "diamox": "acetazolamide",
     "cxl": "cross-linking",
     "hfa": "visual field",
 }
+_NUMBERED = re.compile(r"\b(\d+)((?:wk|yr|mth|hr|min|day)s?)\b")
 #: Several words -> as the library says it.
 _PHRASES = (
     (r"\bw/o\b", "without"),
@@ -113,7 +115,6 @@ _PHRASES = (
     (r"\bf/u\b", "follow-up"),
     (r"\bw/u\b", "work-up"),
     (r"\by/?o\b", "year old"),
-    (r"\b(\d+)\s?(wk|yr|mth|hr)(s?)\b", r"\1 \2\3"),
     (r"\b(?:clicker|button) test\b|\btest with the (?:dots|lights|clicker)\b", "visual field test"),
     (r"\b(?:air |eye )?puff test\b|\bpuff of air\b", "air puff tonometry"),
     (r"\byellow dye\b|\bdye test\b", "fluorescein dye"),
@@ -161,10 +162,11 @@ def plain(text: str, language: str) -> str:
         return _chinese().sub(lambda m: _CHINESE[m[0]], text)
     for notation, words in _NOTATION:
         text = notation.sub(words, text)
-    text = text.replace("’", "'").lower()
+    text = _NUMBERED.sub(r"\1 \2", text.replace("’", "'").lower())
+    text = re.sub(r"[a-z0-9']+", lambda m: _one(m[0]), text)
     for phrase, words in _PHRASES_COMPILED:
         text = phrase.sub(words, text)
-    return re.sub(r"[a-z0-9']+", lambda m: _corrected(_one(m[0])), text)
+    return re.sub(r"[a-z]+", lambda m: _corrected(m[0]), text)
 
 
 def _one(word: str) -> str:

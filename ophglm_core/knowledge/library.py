@@ -14,6 +14,8 @@ from functools import cache
 from importlib import resources
 from typing import Any
 
+from ..conditions import NAMING
+
 LANGUAGES = ("en", "zh")
 #: Subjects that any question may be about.
 GENERAL_SUBJECTS = frozenset({"tests", "photograph", "screening", "general", "normal"})
@@ -212,8 +214,4 @@ def subjects() -> Mapping[str, Subject]:
 
 def subjects_named(text: str) -> list[str]:
     """Return the keys of the subjects that a text names."""
-    return [
-        s.key
-        for s in subjects().values()
-        if s.pattern and re.search(s.pattern, text, re.IGNORECASE)
-    ]
+    return [s.key for s in subjects().values() if s.pattern and re.search(s.pattern, text, NAMING)]
