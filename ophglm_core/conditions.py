@@ -16,6 +16,9 @@ from typing import Any
 
 from .errors import UsageError
 
+#: How a text is searched for a name: an abbreviation between Chinese characters is a word as well.
+NAMING = re.IGNORECASE | re.ASCII
+
 #: The label of a photograph without any sign of disease.
 NORMAL = "normal"
 #: Hard exudates within one disc diameter of the centre of the macula.
@@ -255,11 +258,7 @@ def canonical(name: str) -> str | None:
 
 def named_conditions(text: str) -> list[str]:
     """Return the keys of the known conditions that a text names, in the table's order."""
-    return [
-        c.key
-        for c in CONDITIONS.values()
-        if c.pattern and re.search(c.pattern, text, re.IGNORECASE)
-    ]
+    return [c.key for c in CONDITIONS.values() if c.pattern and re.search(c.pattern, text, NAMING)]
 
 
 def own_condition(key: str) -> Condition:
@@ -346,7 +345,7 @@ class LabelSet:
         return [
             c.key
             for c in self.conditions
-            if c.pattern and c.key != NORMAL and re.search(c.pattern, text, re.IGNORECASE)
+            if c.pattern and c.key != NORMAL and re.search(c.pattern, text, NAMING)
         ]
 
     def meant_by(self, text: str) -> str:

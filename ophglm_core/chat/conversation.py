@@ -223,7 +223,7 @@ class Chat:
                 flag = None  # a question to the photograph, in which no rule finds a symptom
         if flag is not None:
             yield AnswerPart("red_flag", flag.text)
-            if flag.symptoms:
+            if flag.symptoms and not flag.diagnosed:
                 # Nothing else: whoever reads this should be on the way and not read on.
                 return
         if self._shorten(exchange):

@@ -14,6 +14,8 @@ from functools import cache
 from importlib import resources
 from typing import Any
 
+from ..conditions import NAMING
+
 LANGUAGES = ("en", "zh")
 #: Subjects that any question may be about.
 GENERAL_SUBJECTS = frozenset({"tests", "photograph", "screening", "general", "normal"})
@@ -216,11 +218,7 @@ def subjects() -> Mapping[str, Subject]:
 
 def subjects_named(text: str) -> list[str]:
     """Return the keys of the subjects that a text names."""
-    return [
-        s.key
-        for s in subjects().values()
-        if s.pattern and re.search(s.pattern, text, re.IGNORECASE)
-    ]
+    return [s.key for s in subjects().values() if s.pattern and re.search(s.pattern, text, NAMING)]
 
 
 #: Drugs, treatments, tests and measures of one subject, by which a question means it unnamed.
@@ -246,4 +244,4 @@ def subjects_implied(text: str) -> list[str]:
 
     Example: `subjects_implied("Is SLT painful?")` is ['glaucoma'].
     """
-    return [key for key, terms in _TERMS.items() if re.search(terms, text, re.IGNORECASE)]
+    return [key for key, terms in _TERMS.items() if re.search(terms, text, NAMING)]

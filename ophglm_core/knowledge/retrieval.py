@@ -21,6 +21,7 @@ import numpy as np
 
 from ..later import Later
 from ..tfidf import unit_weights
+from .everyday import plain
 from .library import (
     GENERAL_SUBJECTS,
     LANGUAGES,
@@ -37,8 +38,13 @@ INDEX = "index.npz"
 #: on wordings of the library that were held out; see docs/knowledge.md.
 _SUBJECT_WEIGHT, _TEXT_WEIGHT = 0.4, 0.8
 
-#: A question that means what was spoken of: by "it", or in Chinese by saying no subject.
-_REFERS = re.compile(r"\b(?:it|this|that|these|they)\b|^[^\n]{1,9}[吗么呢]\W*$", re.IGNORECASE)
+#: A question that means what was spoken of: by "it", by what is done for it or what the eye does,
+#: or in Chinese by saying no subject.
+_REFERS = re.compile(
+    r"\b(?:it|this|that|these|they|see|read|sight|vision|blind|eyes?|drops?|injections?|laser)\b"
+    r"|^[^\n]{1,9}[吗么呢]\W*$",
+    re.IGNORECASE,
+)
 _SPELLINGS = tuple(
     (re.compile(british), american)
     for british, american in (
@@ -139,6 +145,7 @@ class Retriever:
         context: the subjects that are meant where the question names none: of the turn before, or
         what was found.
         """
+        question = plain(question, self._language)
         asked, known = question, self._compared(question)
         meant = known
         context = [key for key in context if key not in GENERAL_SUBJECTS]

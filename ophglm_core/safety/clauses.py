@@ -59,7 +59,7 @@ _SUPPOSED = re.compile(
     r"|\bwhat (?:happens|to do) when\b|\bdo when\b|\bscreening for\b|\brule out\b|\bcome back (?:at"
     r" once )?(?:if|when|for)\b|\breturn (?:if|for|when)\b|\badvised (?:about|re|of|regarding)\b"
     r"|\bsigns of\b|\bprevent(?:s|ing)?\b|\b(?:going|gonna) to (?:go|lose)\b|\bsafety[- ]net\w*"
-    r"|\blet's say\b|\bhypothetical\w*"
+    r"|\blet's say\b|\bhypothetical\w*|\bhow (?:many|long)\b.{0,20}\b(?:until|till|before)\b"
     r"|如果|假如|假设|假定|设想|要是|万一|倘若|若(?!干)|一旦|会不会|预防|避免|以防|防止|警惕|怕(?!光)|风险"
 )
 _GENERAL = re.compile(
@@ -316,12 +316,12 @@ def _mask_asked(clauses: list[Clause], question: bool) -> None:
             clause.mask()
         elif asking or (question and _words(clause.text) > 5):
             # 'Does he have a retinal detachment?' asks for a diagnosis and is no complaint.
-            for name in _DIAGNOSES:
+            for name in DIAGNOSES:
                 for match in CONCEPTS[name].finditer(clause.text):
                     clause.mask(match.start(), match.end())
 
 
-_DIAGNOSES = ("loss_diagnosis", "detachment", "red_eye_diagnosis", "gca_diagnosis", "leukocoria")
+DIAGNOSES = ("loss_diagnosis", "detachment", "red_eye_diagnosis", "gca_diagnosis", "leukocoria")
 
 
 def read(sentence: str, question: bool) -> list[Clause]:

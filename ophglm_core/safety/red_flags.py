@@ -15,7 +15,7 @@ import re
 from dataclasses import dataclass
 
 from ..wording import word_count
-from .clauses import OF_AN_EYE, read, sentences
+from .clauses import DIAGNOSES, OF_AN_EYE, read, sentences
 from .spelling import normalised
 from .urgency import urgency
 
@@ -97,9 +97,9 @@ _MAY_MEAN: tuple[tuple[str, str, str, str], ...] = (
     (
         "painful_red_eye",
         "",
-        "It can mean acute angle closure, an inflammation inside the eye or an infection of the "
-        "cornea.",
-        "这可能是急性闭角型青光眼、眼内炎症或角膜感染。",
+        "It can mean acute angle closure, an inflammation inside the eye (iritis, uveitis) or an "
+        "infection of the cornea.",
+        "这可能是急性闭角型青光眼、眼内炎症（虹膜炎、葡萄膜炎）或角膜感染。",
     ),
     (
         "vision_loss",
@@ -112,9 +112,9 @@ _MAY_MEAN: tuple[tuple[str, str, str, str], ...] = (
     (
         "vision_loss",
         "",
-        "It can mean a blocked vessel of the retina, a retinal detachment, a bleeding or damage to "
-        "the optic nerve.",
-        "这可能是视网膜血管阻塞、视网膜脱离、出血或视神经损害。",
+        "It can mean a blocked vessel of the retina (a stroke of the eye), a retinal detachment, a "
+        "bleeding or damage to the optic nerve.",
+        "这可能是视网膜血管阻塞（眼中风）、视网膜脱离、出血或视神经损害。",
     ),
     (
         "curtain",
@@ -150,8 +150,8 @@ _MAY_MEAN: tuple[tuple[str, str, str, str], ...] = (
         "giant_cell_arteritis",
         "",
         "It can mean giant cell arteritis, which can blind both eyes within days unless it is "
-        "treated.",
-        "这可能是巨细胞动脉炎，不及时治疗可在数天内双目失明。",
+        "treated at once with steroids.",
+        "这可能是巨细胞动脉炎，须立即用激素治疗，否则可在数天内双目失明。",
     ),
     (
         "pupil_or_lid",
@@ -291,7 +291,12 @@ def matched_flags(text: str) -> list[str]:
     'penetrating', 'chemical', 'double_vision', 'distortion', 'white_pupil',
     'giant_cell_arteritis' and 'pupil_or_lid'. 'penetrating' only comes with 'injury'.
     """
-    found: set[str] = set()
+    return list(_matched(text))
+
+
+def _matched(text: str) -> dict[str, bool]:
+    """Return the red flags of a text, and of each whether a symptom raises it and no mere name."""
+    found: dict[str, bool] = {}
     before: list[frozenset[str]] = []
     eye_context = False
     for sentence, question in sentences(normalised(text)):
@@ -301,15 +306,16 @@ def matched_flags(text: str) -> list[str]:
             here = [concepts | {"eye_context"} for concepts in here]
         near = frozenset().union(*before, *here)
         for flag, clause_only, present, absent in _NEEDS:
-            if flag in found or not present <= near:
+            of_symptom = present.isdisjoint(DIAGNOSES)
+            if found.get(flag) or not present <= near:
                 continue
             windows = here if clause_only else [near]
             if any(present <= window and not absent & window for window in windows):
-                found.add(flag)
+                found[flag] = of_symptom
         if "injury" in found and any("penetrating" in c for c in here):
-            found.add("penetrating")
+            found["penetrating"] = True
         before = here
-    return [flag for flag in _NAMES if flag in found]
+    return {flag: found[flag] for flag in _NAMES if flag in found}
 
 
 @dataclass(frozen=True)
@@ -317,12 +323,14 @@ class RedFlag:
     """What to say first of a text that describes an emergency, or may.
 
     symptoms: keys of those that the rules name; see matched_flags. certain: whether it sends the
-    user to care at once, and not only if what is described is new.
+    user to care at once, and not only if what is described is new. diagnosed: whether the rules
+    found only the name of a disease: who writes it has been seen, and wants to know more.
     """
 
     text: str
     symptoms: tuple[str, ...]
     certain: bool
+    diagnosed: bool = False
 
 
 def assess(text: str, language: str = "en") -> RedFlag | None:
@@ -332,11 +340,13 @@ def assess(text: str, language: str = "en") -> RedFlag | None:
     what is denied and what is long past do not count.
     """
     probability = urgency(text)
-    flags = matched_flags(text) if probability > _WITH_A_RULE else []
+    found = _matched(text) if probability > _WITH_A_RULE else {}
+    flags = list(found)
     if not flags and probability > _POSSIBLE and _can_wait(text):
         return None
     if flags or probability > _CERTAIN:
-        return RedFlag(_alarm(flags, language, text), tuple(flags), True)
+        diagnosed = bool(found) and not any(found.values())
+        return RedFlag(_alarm(flags, language, text), tuple(flags), True, diagnosed)
     if probability > _POSSIBLE and not _says_nothing(text):
         return RedFlag(IF_NEW[language == "zh"], (), False)
     return None

@@ -51,12 +51,12 @@ def _corrected(word: str) -> str:
     if len(word) < 5 or word in _REAL_WORDS or word in _VOCABULARY:
         return word
     for known in _VOCABULARY:
-        if known[0] == word[0] and abs(len(known) - len(word)) < 2 and _one_slip(word, known):
+        if known[0] == word[0] and abs(len(known) - len(word)) < 2 and one_slip(word, known):
             return known
     return word
 
 
-def _one_slip(word: str, known: str) -> bool:
+def one_slip(word: str, known: str) -> bool:
     """Whether one letter added, left out, changed or swapped with the next turns word to known."""
     i = 0
     while i < min(len(word), len(known)) and word[i] == known[i]:

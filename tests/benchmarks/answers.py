@@ -4,14 +4,15 @@ Asks the 300 questions of questions.jsonl (200 English, 100 Chinese) of a conver
 photograph with the finding that the line names, with the embedded language model silent: it adds
 no point. They were written without sight of the library, each with its key point as a regular
 expression, and were not used to choose anything; docs/knowledge.md has the figures. --all prints
-each answer that misses its point, --dev asks the 150 of dev_questions.jsonl, which were used.
+each answer that misses its point. A file beside this one asks others, such as
+`dev_questions.jsonl`, which were used.
 """
 
 from __future__ import annotations
 
+import argparse
 import json
 import re
-import sys
 import time
 from collections import Counter, defaultdict
 from pathlib import Path
@@ -26,7 +27,6 @@ from ophglm_core.wording import word_count
 from ..silent import Silent
 
 QUESTIONS = Path(__file__).with_name("questions.jsonl")
-DEV_QUESTIONS = Path(__file__).with_name("dev_questions.jsonl")
 _ABSTAINS = re.compile("No checked statement|没有找到经过核对")
 _LOW = dict.fromkeys(DEFAULT_LABELS, 0.02)
 
@@ -66,9 +66,13 @@ def judge(library: Library, questions: Path = QUESTIONS) -> list[dict[str, Any]]
 
 def main() -> None:
     """Print the table, and with --all every answer that misses."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("questions", nargs="?", default=QUESTIONS.name, metavar="FILE")
+    parser.add_argument("--all", action="store_true")
+    options = parser.parse_args()
     from ophglm_core.runtime.sentence import SentenceEncoder
 
-    questions = DEV_QUESTIONS if "--dev" in sys.argv else QUESTIONS
+    questions = Path(__file__).with_name(options.questions)
     judged = judge(Library(SentenceEncoder().embed), questions)
     groups = defaultdict(list)
     for line in judged:
@@ -86,7 +90,7 @@ def main() -> None:
         print(f"| {name} | {len(lines)} | {' | '.join(cells)} | {sum(words) / len(words):.0f} |")
     seconds = sorted(line["seconds"] for line in judged)
     print(f"seconds: median {seconds[len(seconds) // 2]:.3f}, most {seconds[-1]:.3f}")
-    if "--all" in sys.argv:
+    if options.all:
         for line in judged:
             if line["verdict"] != "holds":
                 print(

@@ -126,6 +126,12 @@ def test_red_flag_comes_alone(talk: Chat) -> None:
     assert [p.kind for p in parts] == ["red_flag"]
 
 
+def test_who_names_a_disease_in_an_emergency_is_answered_after_the_alarm(talk: Chat) -> None:
+    parts = answer(talk, "CRAO 3 hours ago, where do I send her?")
+    assert parts[0].kind == "red_flag"
+    assert "stroke service" in text(parts)
+
+
 def test_chinese_question_gets_a_chinese_answer(talk: Chat) -> None:
     parts = answer(talk, "这张照片怎么样？如何治疗？")
     said = text(parts)
