@@ -27,6 +27,7 @@ OPTIONS: dict[str, Any] = {
     "epochs": 2,
     "samples": 6,  # the second batch leaves the second process one sample, the first one two
     "batch_size": 3,
+    "max_length": 1500,  # a character may be a token
     "gradient_accumulation_steps": 2,
     "gradient_checkpointing": True,
     "precision": "no",

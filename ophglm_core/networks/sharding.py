@@ -97,16 +97,14 @@ class Sharding:
             is_unit = fsdp2_prepare_auto_wrap_policy(self._plugin, model)
         except ValueError as error:
             raise UsageError(f"FSDP cannot be used ({str(error).rstrip('.')}).") from None
+        again = self._plugin.reshard_after_forward
         # From the inside out: a unit holds what none within it does.
         for module in reversed(list(model.modules())):
             if module is not model and is_unit is not None and is_unit(module):
-                fully_shard(
-                    module,
-                    mesh=self._mesh,
-                    reshard_after_forward=self._plugin.reshard_after_forward,
-                )
+                fully_shard(module, mesh=self._mesh, reshard_after_forward=again)
         whole = Sharded(model)
-        fully_shard(whole, mesh=self._mesh)
+        # Said of the root, too: by itself it would keep its weights gathered after an evaluation.
+        fully_shard(whole, mesh=self._mesh, reshard_after_forward=again)
         return whole
 
 
