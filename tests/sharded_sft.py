@@ -50,7 +50,7 @@ def soft_token_gradient(llm: TorchLanguageModel) -> tuple[float, list[float]]:
     loss = answer_loss(llm, batch, rows)
     loss.backward()
     assert rows.grad is not None
-    return float(loss), rows.grad.flatten().tolist()
+    return float(loss.detach()), rows.grad.flatten().tolist()
 
 
 def main(model: str, texts: str, name: str, folder: str) -> None:
