@@ -39,7 +39,7 @@ def launch(config: Path, *arguments: str | Path) -> subprocess.CompletedProcess[
         [*command, "--main_process_port", "29523", *map(str, arguments)],
         capture_output=True,
         text=True,
-        timeout=1500,
+        timeout=300,
         env={**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(Path(__file__).parents[2])},
     )
 
