@@ -102,3 +102,7 @@ def common(
 def main() -> None:
     """Run the command line."""
     app()
+
+
+if __name__ == "__main__":  # accelerate launch -m ophglm_cli.main
+    main()

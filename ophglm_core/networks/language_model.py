@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import hashlib
-from contextlib import redirect_stderr, suppress
+from collections.abc import Callable
+from contextlib import nullcontext, redirect_stderr, suppress
 from functools import cached_property
 from io import StringIO
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
 import numpy as np
 import torch
@@ -23,6 +24,12 @@ from ..model_folder import identify_llm
 from ..runtime.gguf_header import read_header
 from ..runtime.profile import ModelProfile
 
+if TYPE_CHECKING:
+    from .sharding import Sharded, Sharding
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
 
 class TorchLanguageModel:
     """A causal language model with its tokenizer, frozen and in eval mode.
@@ -31,20 +38,35 @@ class TorchLanguageModel:
     four_bit: load it with bitsandbytes' NF4 (Dettmers et al. 2023, arXiv 2305.14314).
     half: keep the matrices in bfloat16 on a CPU, too. It must then run under autocast; what lies
     between the matrices stays in fp32.
+    sharding: each process keeps a share of it; what is computed with it then goes through `run`.
     Raises UsageError if it cannot be loaded.
     """
 
     def __init__(
-        self, name: str | None, device: torch.device, four_bit: bool = False, half: bool = False
+        self,
+        name: str | None,
+        device: torch.device,
+        four_bit: bool = False,
+        half: bool = False,
+        sharding: Sharding | None = None,
     ):
+        self._given = name
+        self.device = device
+        self._prefixes: dict[tuple[int, ...], list[tuple[Tensor, Tensor]]] = {}
+        self._sharded: Sharded | None = None
+        with sharding.turn() if sharding is not None else nullcontext():
+            self._load(four_bit, half, sharding)
+        self.width = int(self.model.config.get_text_config().hidden_size)
+
+    def _load(self, four_bit: bool, half: bool, sharding: Sharding | None) -> None:
         from safetensors import SafetensorError
         from transformers import AutoModelForCausalLM, AutoTokenizer
         from transformers.utils import logging
 
         logging.disable_progress_bar()
         logging.set_verbosity_error()
+        name, device = self._given, self.device
         source = name or str(embedded_gguf())
-        self._given = name
         #: Its file or folder without the way to it, or its hub id.
         self.name = Path(source).name if Path(source).exists() else source
         # Code that comes with a model is never run, and nobody is asked whether it may.
@@ -72,7 +94,7 @@ class TorchLanguageModel:
             raise UsageError(
                 f"The language model '{name or source}' cannot be loaded ({first})."
             ) from None
-        if not four_bit:
+        if not four_bit and sharding is None:
             self.model.to(device)  # type: ignore[arg-type]
         self.model.requires_grad_(False).eval()
         if half and not four_bit:
@@ -80,9 +102,23 @@ class TorchLanguageModel:
             for module in self.model.get_decoder().modules():
                 if isinstance(module, nn.Linear):
                     module.to(torch.bfloat16)
-        self.device = device
-        self._prefixes: dict[tuple[int, ...], list[tuple[Tensor, Tensor]]] = {}
-        self.width = int(self.model.config.get_text_config().hidden_size)
+        if sharding is not None:
+            self._sharded = sharding.apply(self.model)
+
+    @property
+    def sharded(self) -> bool:
+        """Whether this process has only a share of it."""
+        return self._sharded is not None
+
+    def run(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """Return what a function gives that calls `embed`, `hidden` or `logits`.
+
+        Where the model is sharded, all processes must run one at the same time.
+        """
+        if self._sharded is None:
+            return function(*args, **kwargs)
+        result: T = self._sharded(function, *args, **kwargs)
+        return result
 
     def identity(self) -> LanguageModelInfo:
         """Return what the manifest records of it: its identity, architecture, template, licence."""

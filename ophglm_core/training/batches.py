@@ -88,8 +88,14 @@ def token_losses(
 
     soft_tokens: [R, K, H] for the samples that have positions for them, in order; None if none has.
     frozen: nothing in the language model is trained, so what all samples begin with is computed
-    once.
+    once, unless the model is sharded: processes would then gather it at different times.
     """
+    return llm.run(_token_losses, llm, batch, soft_tokens, frozen and not llm.sharded)
+
+
+def _token_losses(
+    llm: TorchLanguageModel, batch: Sequences, soft_tokens: Tensor | None, frozen: bool
+) -> tuple[Tensor, Tensor]:
     device = llm.device
     whole = batch.mask.to(device)
     prefix: tuple[int, ...] = ()

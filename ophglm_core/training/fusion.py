@@ -31,6 +31,7 @@ from ..model_folder import (
 )
 from ..networks.fusion import Fusion, load_fusion, make_fusion
 from ..networks.language_model import TorchLanguageModel
+from ..networks.sharding import launched_sharding
 from ..networks.text_encoder import TextEncoder
 from ..prompts import vqa_messages
 from .batches import QuestionTokens, answer_loss, encode_turns, pad
@@ -104,7 +105,10 @@ class FusionStage:
                 "to validate with; both are needed."
             )
         half = accelerator.mixed_precision == "bf16"
-        self.llm = TorchLanguageModel(config.llm, accelerator.device, config.four_bit, half)
+        sharding = launched_sharding(accelerator, config.four_bit)
+        self.llm = TorchLanguageModel(
+            config.llm, accelerator.device, config.four_bit, half, sharding
+        )
         check_template(self.llm)
         torch.manual_seed(config.seed)
         self.info = FusionInfo(

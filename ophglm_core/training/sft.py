@@ -37,6 +37,7 @@ from ..model_folder import (
 from ..networks.fusion import Fusion, load_fusion
 from ..networks.language_model import TorchLanguageModel
 from ..networks.lora import adapted_layers, adapter_parameters, add_adapter, write_peft
+from ..networks.sharding import launched_sharding
 from ..networks.text_encoder import TextEncoder
 from ..prompts import IMAGE_PLACEHOLDER, prompt_with_facts, system_prompt
 from ..wording import describe, joined
@@ -148,7 +149,10 @@ class SftStage:
         """Load the networks and compute image tokens; see trainer.Stage."""
         config = self.config
         half = accelerator.mixed_precision == "bf16"
-        self.llm = TorchLanguageModel(config.llm, accelerator.device, config.four_bit, half)
+        sharding = launched_sharding(accelerator, config.four_bit)
+        self.llm = TorchLanguageModel(
+            config.llm, accelerator.device, config.four_bit, half, sharding
+        )
         check_template(self.llm)
         self.identity = self.llm.identity()
         if config.photographs:
@@ -161,7 +165,7 @@ class SftStage:
         listed = joined([f"{name} ({count})" for name, count in layers.items()])
         callbacks.remark(f"The adapter is on {listed}.")
         self.layout = self._layout(callbacks)
-        if config.gradient_checkpointing:
+        if config.gradient_checkpointing or (sharding is not None and sharding.checkpointing):
             self.llm.model.gradient_checkpointing_enable({"use_reentrant": False})
             self.llm.model.enable_input_require_grads()
         self.llm.model.train()

@@ -29,6 +29,7 @@ from torch import Tensor, nn
 
 from ..errors import UsageError
 from ..files import atomic_write
+from ..networks.sharding import without_fsdp
 from .config import PRECISIONS, Callbacks, Progress, TrainingConfig
 from .curve import MetricsLog, flat_metrics
 
@@ -175,14 +176,15 @@ def make_accelerator(config: TrainingConfig, tracked: Path | None = None) -> Acc
     if precision == "auto":
         native = torch.cuda.is_bf16_supported() if torch.cuda.is_available() else _cpu_has_bf16()
         precision = "bf16" if native else "no"
-    return Accelerator(
-        mixed_precision=precision,
-        gradient_accumulation_steps=config.gradient_accumulation_steps,
-        dynamo_backend="inductor" if getattr(config, "compiled", False) else "no",
-        log_with=config.log if tracked else None,
-        project_dir=tracked,
-        cpu=not (torch.cuda.is_available() or torch.backends.mps.is_available()),
-    )
+    with without_fsdp():
+        return Accelerator(
+            mixed_precision=precision,
+            gradient_accumulation_steps=config.gradient_accumulation_steps,
+            dynamo_backend="inductor" if getattr(config, "compiled", False) else "no",
+            log_with=config.log if tracked else None,
+            project_dir=tracked,
+            cpu=not (torch.cuda.is_available() or torch.backends.mps.is_available()),
+        )
 
 
 def _cpu_has_bf16() -> bool:
@@ -317,9 +319,10 @@ class Trainer:
         self.scheduler.step_update(update)
         parts = self.config.gradient_accumulation_steps
         ranks, rank = self.accelerator.num_processes, self.accelerator.process_index
-        own = batch[rank::ranks] or batch[:1]
-        pieces = [own[i::parts] for i in range(parts)]
-        pieces = [piece for piece in pieces if piece]
+        own = batch[rank::ranks]
+        # As many pieces in each process: a sharded language model is gathered by all at once.
+        most = min(parts, len(batch[::ranks]))
+        pieces = [own[i::parts] for i in range(most)]
         total, before = 0.0, getattr(self.stage, "tokens", 0)
         self.optimizer.zero_grad()
         for number, piece in enumerate(pieces):
@@ -330,8 +333,9 @@ class Trainer:
             context = self.accelerator.no_sync(self.model) if not last else nullcontext()
             with context:
                 with self.accelerator.autocast():
-                    loss = self.stage.loss(self.model, piece, self.epoch, generator)
-                loss = loss * (len(piece) / len(own))
+                    loss = self.stage.loss(self.model, piece or batch[:1], self.epoch, generator)
+                # What fills up for others counts for nothing.
+                loss = loss * (len(piece) * ranks / len(batch))
                 self.accelerator.backward(loss * self.accelerator.gradient_accumulation_steps)
             total += float(loss.detach())
         self.accelerator.clip_grad_norm_(self.model.parameters(), _MAX_GRADIENT_NORM)
