@@ -54,7 +54,7 @@ def soft_token_gradient(llm: TorchLanguageModel) -> tuple[float, list[float]]:
 
 
 def main(model: str, texts: str, name: str, folder: str) -> None:
-    """Train, train again with a stop between, and write down what this process holds and says."""
+    """Train with a stop between, and write down what this process holds and says."""
     without_dropout()
     plain, losses, stops = sft.SftStage, [], [3]
 
@@ -65,14 +65,13 @@ def main(model: str, texts: str, name: str, folder: str) -> None:
             return found
 
         def loss(self, *given: Any) -> torch.Tensor:
-            if self.out.name == "stopped" and given[2] == 1 and stops:
+            if given[2] == 1 and stops:
                 stops.pop()
                 raise KeyboardInterrupt
             return super().loss(*given)
 
     sft.SftStage = Stage
     options = {"llm": name, **OPTIONS}
-    ophglm.sft(model, texts, out=Path(folder) / "whole", **options)
     try:
         ophglm.sft(model, texts, out=Path(folder) / "stopped", **options)
     except KeyboardInterrupt:

@@ -62,22 +62,21 @@ def test_a_sharded_language_model_learns_as_a_whole_one(
         assert 0.45 < share["held"] / share["parameters"] < 0.55
     assert sum(share["held"] for share in said) == said[0]["parameters"]
     assert said[0]["held_out"] == said[1]["held_out"]
-    assert len(said[0]["held_out"]) == 4
+    assert len(said[0]["held_out"]) == 2
 
     monkeypatch.setattr(sft, "add_adapter", sft.add_adapter)
     monkeypatch.setattr(sft, "_JUDGED", sft._JUDGED)
     sharded_sft.without_dropout()
     options = {"llm": str(folder), **sharded_sft.OPTIONS}
     ophglm.sft(tiny_model, texts, out=tmp_path / "one", **options)
-    one, whole, stopped = (
+    one, stopped = (
         load_file(tmp_path / name / "adapter" / "adapter_model.safetensors")
-        for name in ("one", "whole", "stopped")
+        for name in ("one", "stopped")
     )
-    assert one.keys() == whole.keys() == stopped.keys()
+    assert one.keys() == stopped.keys()
     assert any(one[name].abs().max() > 1e-4 for name in one if "lora_B" in name)
     for name, weight in one.items():
-        assert torch.equal(whole[name], stopped[name]), name
-        assert torch.allclose(weight, whole[name], atol=2e-5, rtol=1e-2), name
+        assert torch.allclose(weight, stopped[name], atol=2e-5, rtol=1e-2), name
 
     loss, gradient = sharded_sft.soft_token_gradient(
         TorchLanguageModel(str(folder), torch.device("cpu"))
