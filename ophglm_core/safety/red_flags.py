@@ -278,15 +278,18 @@ _NEEDS = tuple(
 )
 
 
-def matched_flags(text: str) -> dict[str, bool]:
-    """Return the red flags that a text raises, in the order they are named.
-
-    Of each: whether a symptom raises it, and not only the name of a disease.
+def matched_flags(text: str) -> list[str]:
+    """Return the keys of the red flags that a text raises, in the order they are named.
 
     The keys are 'vision_loss', 'curtain', 'flashes_floaters', 'painful_red_eye', 'injury',
     'penetrating', 'chemical', 'double_vision', 'distortion', 'white_pupil',
     'giant_cell_arteritis' and 'pupil_or_lid'. 'penetrating' only comes with 'injury'.
     """
+    return list(_matched(text))
+
+
+def _matched(text: str) -> dict[str, bool]:
+    """Return the red flags of a text, and of each whether a symptom raises it and no mere name."""
     found: dict[str, bool] = {}
     before: list[frozenset[str]] = []
     eye_context = False
@@ -331,7 +334,7 @@ def assess(text: str, language: str = "en") -> RedFlag | None:
     what is denied and what is long past do not count.
     """
     probability = urgency(text)
-    found = matched_flags(text) if probability > _WITH_A_RULE else {}
+    found = _matched(text) if probability > _WITH_A_RULE else {}
     flags = list(found)
     if not flags and probability > _POSSIBLE and _can_wait(text):
         return None
