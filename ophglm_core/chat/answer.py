@@ -34,6 +34,8 @@ KINDS = (
 #: By language; chosen on wordings of the library that were held out, of which these keep 98 %, and
 #: on questions about other things, of which they leave out three in four.
 _CONFIDENT = {"en": 0.37, "zh": 0.29}
+#: Scores that differ by no more are level.
+_LEVEL = 0.02
 _MARGIN, _MOST_ENTRIES, _MOST_WORDS = 0.35, 3, 120
 
 NO_DOSE = (
@@ -193,14 +195,18 @@ def _about_reading(
 def choose(matches: Sequence[Match], question: Question) -> list[Entry]:
     """Return the entries to answer with: the nearest, and those that come close to it.
 
-    None if the nearest is not near enough: then nothing checked is known.
+    None if the nearest, or one level with it, is not near enough: then nothing checked is known.
     """
-    if not matches or matches[0].confidence < _CONFIDENT[question.language]:
+    level = _CONFIDENT[question.language]
+    nearest = [m for m in matches if matches[0].score - m.score <= _LEVEL]
+    best = next((m for m in nearest if m.confidence >= level), None)
+    if best is None:
         return []
-    best = matches[0]
     words = word_count(best.entry.text(question.language))
     chosen = [best.entry]
-    for match in matches[1:]:
+    for match in matches:
+        if match is best:
+            continue
         more = word_count(match.entry.text(question.language))
         near = best.score - match.score <= _MARGIN and match.entry.subject == best.entry.subject
         if near and words + more <= _MOST_WORDS and len(chosen) < _MOST_ENTRIES:
