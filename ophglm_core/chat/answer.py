@@ -16,7 +16,7 @@ from .. import knowledge as knowledge_base
 from ..conditions import NORMAL, LabelSet
 from ..findings import Findings
 from ..knowledge import Statement
-from ..knowledge.library import Entry, subjects, vocabulary
+from ..knowledge.library import Entry, subjects
 from ..knowledge.retrieval import Match
 from ..wording import joined, percent, word_count
 from .about_reading import OF_PROGRAM, answer_about_reading
@@ -26,7 +26,18 @@ from .question import Question
 #: By language; chosen on wordings of the library that were held out, of which these keep 98 %, and
 #: on questions about other things, of which they leave out three in four.
 _CONFIDENT = {"en": 0.37, "zh": 0.29}
+#: Words that are asked of what was spoken of, in questions of at most so many words.
+_ELLIPTIC = re.compile(
+    r"\b(?:reversible|curable|treatable|contagious|hereditary|painful|dangerous|side effects?"
+    r"|risks?|complications?|go(?:es)? wrong|prognosis|outlook|symptoms?|causes?|treatments?"
+    r"|surgery|op|operations?|laser|drops|injections?|follow[- ]?up|prevention|diet|exercise"
+    r"|driv\w+|fly\w*|pregnan\w+|organs?|bp)\b"
+    r"|能好|治好|治愈|副作用|并发症|风险|预后|症状|原因|手术|激光|眼药水|打针|复查|预防|饮食|运动|开车|怀孕",
+    re.IGNORECASE,
+)
 _BRIEF, _BRIEF_SHARE = 5, 0.6
+#: Scores that differ by no more are level.
+_LEVEL = 0.02
 _MARGIN, _MOST_ENTRIES, _MOST_WORDS = 0.35, 3, 120
 
 NO_DOSE = (
@@ -122,14 +133,18 @@ def compose(
 def choose(matches: Sequence[Match], question: Question) -> list[Entry]:
     """Return the entries to answer with: the nearest, and those that come close to it.
 
-    None if the nearest is not near enough: then nothing checked is known.
+    None if the nearest, or one level with it, is not near enough: then nothing checked is known.
     """
-    if not matches or matches[0].confidence < _needed(question):
+    level = _needed(question)
+    nearest = [m for m in matches if matches[0].score - m.score <= _LEVEL]
+    best = next((m for m in nearest if m.confidence >= level), None)
+    if best is None:
         return []
-    best = matches[0]
     words = word_count(best.entry.text(question.language))
     chosen = [best.entry]
-    for match in matches[1:]:
+    for match in matches:
+        if match is best:
+            continue
         more = word_count(match.entry.text(question.language))
         near = best.score - match.score <= _MARGIN and match.entry.subject == best.entry.subject
         if near and words + more <= _MOST_WORDS and len(chosen) < _MOST_ENTRIES:
@@ -140,10 +155,9 @@ def choose(matches: Sequence[Match], question: Question) -> list[Entry]:
 
 def _needed(question: Question) -> float:
     """Return the confidence from which an entry answers a question: less where it is so short that
-    it leaves out what was spoken of, as in 'what can go wrong?', in words that the library has."""
-    brief = word_count(question.text) <= _BRIEF and not (question.conditions or question.beyond)
-    if brief and question.language == "en":
-        brief = set(re.findall(r"[a-z]+", question.text.lower())) <= vocabulary()[1]
+    it leaves out what was spoken of, as in 'what can go wrong?'."""
+    named = question.conditions or question.beyond
+    brief = not named and word_count(question.text) <= _BRIEF and _ELLIPTIC.search(question.text)
     return _CONFIDENT[question.language] * (_BRIEF_SHARE if brief else 1.0)
 
 

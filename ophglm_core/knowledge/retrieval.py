@@ -38,13 +38,8 @@ INDEX = "index.npz"
 #: on wordings of the library that were held out; see docs/knowledge.md.
 _SUBJECT_WEIGHT, _TEXT_WEIGHT = 0.4, 0.8
 
-#: A question that means what was spoken of: by "it", by what is done for it or what the eye does,
-#: or in Chinese by saying no subject.
-_REFERS = re.compile(
-    r"\b(?:it|this|that|these|they|see|read|sight|vision|blind|eyes?|drops?|injections?|laser)\b"
-    r"|^[^\n]{1,9}[吗么呢]\W*$",
-    re.IGNORECASE,
-)
+#: A question that means what was spoken of: by "it", or in Chinese by saying no subject.
+_REFERS = re.compile(r"\b(?:it|this|that|these|they)\b|^[^\n]{1,9}[吗么呢]\W*$", re.IGNORECASE)
 _SPELLINGS = tuple(
     (re.compile(british), american)
     for british, american in (

@@ -15,15 +15,26 @@ from sklearn.metrics import average_precision_score, cohen_kappa_score, f1_score
 from ophglm_core.conditions import DEFAULT_LABELS, default_labels
 from ophglm_core.data.records import read_records
 from ophglm_core.data.splits import Split
-from ophglm_core.model_folder import ModelFolder
+from ophglm_core.model_folder import MANIFEST, ModelFolder
 
 from .conftest import Run
 
 
 @pytest.fixture(scope="module")
 def test_part(labelled: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A fifth of the photographs of patients that the bundled model never saw."""
+    """A part of the photographs of patients of the default split's test part."""
     return fifth(labelled, "test", tmp_path_factory.mktemp("held out"))
+
+
+@pytest.fixture(scope="module")
+def parted(bundled: ModelFolder, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The bundled model, which learned from all patients, as if it had by the default split."""
+    folder = tmp_path_factory.mktemp("parted") / "model"
+    shutil.copytree(bundled.path, folder)
+    manifest = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
+    manifest["training"]["split"] = Split().to_json()
+    (folder / MANIFEST).write_text(json.dumps(manifest), encoding="utf-8")
+    return folder
 
 
 def fifth(labelled: Path, part: str, folder: Path) -> Path:
@@ -94,15 +105,21 @@ def check_report(text: str) -> None:
 
 
 @pytest.mark.slow
-def test_terminal_output_and_part(ophglm: Run, test_part: Path, bundled: ModelFolder) -> None:
-    result = ophglm("evaluate", bundled.path, test_part, "--part", "test", "--rounds", "2")
+def test_terminal_output_and_part(
+    ophglm: Run, test_part: Path, parted: Path, bundled: ModelFolder
+) -> None:
+    result = ophglm("evaluate", parted, test_part, "--part", "test", "--rounds", "2")
     assert result.returncode == 0, result.stderr
     assert "AUC mean over the diseases" in result.stdout
     assert "kappa" in result.stdout
-    result = ophglm("evaluate", bundled.path, test_part, "--part", "train")
+    result = ophglm("evaluate", parted, test_part, "--part", "train")
     assert result.returncode == 1
     assert "is in part train" in result.stderr
-    assert ophglm("evaluate", bundled.path, test_part, "--part", "most").returncode == 2
+    assert ophglm("evaluate", parted, test_part, "--part", "most").returncode == 2
+    # It has seen all of these patients.
+    result = ophglm("evaluate", bundled.path, test_part, "--part", "test")
+    assert result.returncode == 1
+    assert "is in part test" in result.stderr
 
 
 @pytest.mark.parametrize(
@@ -125,11 +142,11 @@ def test_an_option_that_means_nothing_is_refused(
 
 @pytest.mark.slow
 def test_training_data_is_warned_of(
-    ophglm: Run, labelled: Path, bundled: ModelFolder, tmp_path: Path
+    ophglm: Run, labelled: Path, parted: Path, tmp_path: Path
 ) -> None:
     data = fifth(labelled, "validation", tmp_path / "odir5k")
     for part, warned in (("validation", False), ("all", True)):
-        result = ophglm("evaluate", bundled.path, data, "--part", part, "--rounds", "2")
+        result = ophglm("evaluate", parted, data, "--part", part, "--rounds", "2")
         assert "patients" in result.stdout
         assert ("trained on" in result.stderr) == warned
 
