@@ -5,11 +5,11 @@
 FOLDER: photographs, taken again from the first where PICTURES is more than there are. In one run,
 each in a process of its own, with the same encoder (the bundled one):
 
-- ophglm: `ophglm classify FOLDER --out rows.csv`, two views, checks of quality, CSV.
+- ophglm: `ophglm classify FOLDER --out rows.csv`, as many views as the model has, checks of quality, CSV.
 - timm: timm's recipe as its model cards give it: open, transform, one picture at a time in torch.
 - loop: twenty lines: draft decode in threads, square crop of the whole frame, one view, ONNX
   Runtime in batches of 8.
-- network: ONNX Runtime on pictures that are decoded already, two views: the network alone.
+- network: ONNX Runtime on pictures that are decoded already, as many views: the network alone.
 
 The times leave out the start of the process but not the loading of the model. Printed beside them
 is the largest difference in probability between ophglm and ophglm on full-size decoded pictures.
@@ -94,7 +94,7 @@ def loop(model: ModelFolder, pictures: list[Path]) -> None:
 
 
 def network(model: ModelFolder, pictures: list[Path]) -> None:
-    """The network on pictures in memory, each twice."""
+    """The network on pictures in memory, each as often as the model looks at it."""
     from ophglm_core.runtime.onnx import EncoderSession
 
     size = model.manifest.encoder.input_size
@@ -102,8 +102,8 @@ def network(model: ModelFolder, pictures: list[Path]) -> None:
     pixels = np.random.default_rng(0).random((_BATCH, 3, size, size), dtype=np.float32)
     for start in range(0, len(pictures), _BATCH):
         some = pixels[: len(pictures[start : start + _BATCH])]
-        for view in (some, some[..., ::-1]):
-            session.run(np.ascontiguousarray(view))
+        for _ in range(model.manifest.encoder.views):
+            session.run(some)
 
 
 WAYS: dict[str, Callable[[ModelFolder, list[Path]], None]] = {
