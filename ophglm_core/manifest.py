@@ -203,6 +203,17 @@ class Manifest:
         """The encoder's outputs in their order, each by its head's name and its label."""
         return [(head.name, label) for head in self.heads for label in head.labels]
 
+    @property
+    def split(self) -> dict[str, Any]:
+        """How the patients are parted for what is trained and measured on top of the encoder.
+
+        An encoder that learned from all patients (`train-encoder --measured`) has the split of the
+        model whose metrics it carries, so that a fusion module still has patients to be judged on;
+        the encoder's own findings have seen these. Empty where no training is recorded.
+        """
+        found: dict[str, Any] = self.training.get("measured", self.training).get("split", {})
+        return found
+
     def llm_of(self, part: FusionPart | AdapterPart) -> LanguageModelInfo | None:
         """Return the language model that a part belongs to; None where none was recorded."""
         return part.llm or self.llm

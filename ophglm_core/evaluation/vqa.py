@@ -46,7 +46,8 @@ def evaluate_vqa(
     fusion module, against answers without them.
 
     data: files of questions, as `read_vqa` reads them. part: 'all', or the part of the patients by
-    the model's split. limit: questions of each kind, language and condition asked about. keep:
+    the model's split, of which the findings of a model with `training["measured"]` have seen all.
+    limit: questions of each kind, language and condition asked about. keep:
     whether the metrics go into the model folder. progress: called with the number of steps done and
     of all. llm: the language model that the fusion module was trained with, where it is not where
     it was then. runtime, four_bit: see `runtimes.open_runtime`.
@@ -63,7 +64,7 @@ def evaluate_vqa(
     chosen = runtime_of(model, fusion, llm, runtime, four_bit)
     pairs = [pair for path in data for pair in read_vqa(path)]
     if part != "all":
-        pairs = vqa_parts(pairs, Split(**model.manifest.training.get("split", {})))[part]
+        pairs = vqa_parts(pairs, Split(**model.manifest.split))[part]
     if not pairs:
         raise InputError(f"No question of {', '.join(map(str, data))} is in part {part}.")
     reader, classifier = VqaRuntime(model, chosen.session), Classifier(model)

@@ -117,7 +117,7 @@ class TorchVqa:
     @torch.no_grad()
     def soft_tokens(self, pixels: np.ndarray, question: str) -> np.ndarray:
         """RGB float32 [M, 3, H, W] and a question -> soft tokens [K, H]."""
-        features = self.encoder.feature_map(torch.from_numpy(pixels))
+        features = self.encoder.feature_map(torch.from_numpy(pixels))[:, : self.encoder.features]
         images = features.flatten(2).transpose(1, 2)[None]  # [1, M, P, C]
         ids, mask = self.text_encoder.tokenize([question])
         text = self.text_encoder(ids, mask)

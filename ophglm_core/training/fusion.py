@@ -70,7 +70,7 @@ class FusionStage:
         held = "a fusion module" if self.model.manifest.fusion else None
         self.out = folder_to_write(self.model, config.out, held)
         self.state_folder = self.out.with_name(self.out.name + ".fusion-training")
-        split = Split(**self.model.manifest.training.get("split", {}))
+        split = Split(**self.model.manifest.split)
         self.parts = vqa_parts(read_vqa(config.vqa), split)
 
     def prepare(self, accelerator: Accelerator, callbacks: Callbacks) -> None:

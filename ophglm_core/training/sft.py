@@ -203,7 +203,7 @@ class SftStage:
         model = self.model
         fusion = load_fusion(model)
         assert model.manifest.fusion is not None  # load_fusion has raised otherwise
-        split = Split(**model.manifest.training.get("split", {}))
+        split = Split(**model.manifest.split)
         report = ReadReport()
         sets = read_sets(self.config.photographs, report)
         found = [record for records in sets.values() for record in records]

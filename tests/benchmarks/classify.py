@@ -5,11 +5,11 @@
 FOLDER: photographs, taken again from the first where PICTURES is more than there are. In one run,
 each in a process of its own, with the same encoder (the bundled one):
 
-- ophglm: `ophglm classify FOLDER --out rows.csv`, as many views as the model has, checks of quality, CSV.
+- ophglm: `ophglm classify FOLDER --out rows.csv`, the model's views, checks of quality, CSV.
 - timm: timm's recipe as its model cards give it: open, transform, one picture at a time in torch.
 - loop: twenty lines: draft decode in threads, square crop of the whole frame, one view, ONNX
   Runtime in batches of 8.
-- network: ONNX Runtime on pictures that are decoded already, as many views: the network alone.
+- network: ONNX Runtime on pictures that are decoded already, the same views: the network alone.
 
 The times leave out the start of the process but not the loading of the model. Printed beside them
 is the largest difference in probability between ophglm and ophglm on full-size decoded pictures.

@@ -19,10 +19,10 @@ def test_bundled_model_is_whole_small_and_says_what_it_is(bundled: ModelFolder) 
     assert file_sha256(bundled.encoder_weights) == manifest.encoder.sha256
     assert set(manifest.conditions_head.calibration) == set(DEFAULT_LABELS)
     size = {p.name: p.stat().st_size for p in bundled.path.rglob("*")}
-    assert size["encoder.onnx"] + size["encoder.safetensors"] < 15_500_000
+    assert size["encoder.onnx"] + size["encoder.safetensors"] < 31_000_000
     assert size["fusion.onnx"] + size["fusion.safetensors"] < 20_000_000
     assert size["adapter.gguf"] + size["adapter_model.safetensors"] < 20_000_000
-    assert sum(size.values()) < 80_000_000
+    assert sum(size.values()) < 95_000_000
     suffixes = {p.suffix for p in bundled.path.rglob("*") if p.is_file()}
     assert suffixes <= {".json", ".onnx", ".safetensors", ".md", ".gguf"}
     text = (bundled.path / "README.md").read_text(encoding="utf-8")

@@ -176,7 +176,7 @@ def test_training_updates_the_module_and_nothing_else(
     """The gradient reaches the module through the frozen language model; all else is bit for bit
     what it was."""
     sample = str(sample_path())
-    split = Split(**bundled.manifest.training["split"])
+    split = Split(**bundled.manifest.split)
     train, judged = (
         next(str(n) for n in range(99) if split.part(str(n)) == part)
         for part in ("train", "validation")
