@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from .classify_summary import Summary
 
-_PACKAGES = ("ophglm", "onnxruntime", "pillow", "numpy")
+_PACKAGES = ("ophglm", "pillow", "numpy")
 
 
 def record_path(rows: Path) -> Path:
@@ -35,12 +35,15 @@ def write_record(
     rows: Path, classifier: Classifier, inputs: Inputs, summary: Summary, shard: Shard | None
 ) -> None:
     """Write the record of a run that is complete. Raises InputError if it cannot be written."""
+    from onnxruntime import __version__ as runtime_version  # onnxruntime-gpu is the same module
+
     passed_over = inputs.passed_over
     record: dict[str, Any] = {
         "rows": rows.name,
         "command": shlex.join(["ophglm", *sys.argv[1:]]),
         "finished": datetime.now(UTC).isoformat(timespec="seconds"),
-        "versions": {name: version(name) for name in _PACKAGES},
+        "versions": {name: version(name) for name in _PACKAGES} | {"onnxruntime": runtime_version},
+        "device": classifier.device,
         "model": classifier.model.identity,
         "encoder_sha256": classifier.model.manifest.encoder.sha256,
         "input_size": classifier.model.manifest.encoder.input_size,

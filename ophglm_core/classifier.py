@@ -175,6 +175,7 @@ class Classifier:
         calibrations = model.manifest.calibrations()
         #: How many views of a picture are averaged.
         self.views = len(self._predictor.views)
+        self.device = self._predictor.session.device
         #: Per label, the probability from which it is positive.
         self.thresholds = {label: calibrations[label].threshold for label in model.labels}
         # Of each picture the same, and there are thousands.

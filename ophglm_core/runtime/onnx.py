@@ -19,8 +19,17 @@ import onnxruntime
 TEXT_MAX_LENGTH = 64
 
 
-def load_session(path: Path, threads: int | None = None) -> onnxruntime.InferenceSession:
-    """Load an ONNX file for the CPU. threads: to compute with; None takes all processors. Raises
+#: In fp32 as on the processor: TF32 has ten bits, and a probability near its threshold would turn
+#: with the machine that it was computed on.
+_CUDA = ("CUDAExecutionProvider", {"use_tf32": "0", "cudnn_conv_algo_search": "HEURISTIC"})
+_CPU: tuple[str, dict[str, str]] = ("CPUExecutionProvider", {})
+
+
+def load_session(
+    path: Path, threads: int | None = None, card: bool = False
+) -> onnxruntime.InferenceSession:
+    """Load an ONNX file. threads: to compute with; None takes all processors. card: whether it
+    goes to a CUDA card, where there is one that the installed ONNX Runtime can use. Raises
     UsageError if it is none."""
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads or 0
@@ -28,7 +37,9 @@ def load_session(path: Path, threads: int | None = None) -> onnxruntime.Inferenc
     # Matrices kept as int8 are to be computed with in fp32, as torch does.
     options.add_session_config_entry("session.disable_quant_qdq", "1")
     try:
-        return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+        with_card = card and _CUDA[0] in onnxruntime.get_available_providers()
+        providers = [_CUDA, _CPU] if with_card else [_CPU]
+        return onnxruntime.InferenceSession(str(path), options, providers=providers)
     except Exception as error:
         first = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise UsageError(f"{path} cannot be loaded as an ONNX model ({first}).") from None
@@ -46,13 +57,18 @@ class EncoderOutput:
 
 
 class EncoderSession:
-    """An exported image encoder. threads: see `load_session`. Raises UsageError if the file cannot
-    be loaded."""
+    """An exported image encoder, on a CUDA card where ONNX Runtime has one. threads: see
+    `load_session`. Raises UsageError if the file cannot be loaded."""
 
     OUTPUTS = ("logits", "cams", "features", "ood_score")
 
     def __init__(self, path: Path, threads: int | None = None):
-        self._session = load_session(path, threads)
+        self._session = load_session(path, threads, card=True)
+
+    @property
+    def device(self) -> str:
+        """What it computes on: 'CUDA' or 'CPU'."""
+        return "CUDA" if _CUDA[0] in self._session.get_providers() else "CPU"
 
     def run(self, pixels: np.ndarray) -> EncoderOutput:
         """Run RGB float32 [B, 3, H, W] in 0..1."""

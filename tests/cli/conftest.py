@@ -32,6 +32,7 @@ class MadeUp:
     views = 1
     thresholds: ClassVar = dict.fromkeys(DEFAULT_LABELS, 0.5)
     referable = 0.5
+    device = "CPU"
 
     def __init__(self) -> None:
         self.seen: list[str] = []

@@ -222,4 +222,6 @@ def test_the_record_of_a_run(run: Run, folder: Path) -> None:
     assert record["thresholds"]["dr"] == 0.5
     assert record["part"] == "1/1"
     assert record["versions"]["ophglm"]
+    assert record["versions"]["onnxruntime"]
+    assert record["device"] == "CPU"
     assert "not a diagnosis" in record["notice"]
