@@ -28,7 +28,7 @@ from ophglm_core.remote_files import RemotePath
 
 #: Batches of the encoder in a task. What is in one batch is as in a single process, since the last
 #: digit of a probability may depend on that.
-_MOST_BATCHES = 4
+_MOST_BATCHES = 16
 #: Tasks that are given out for each processor.
 _AHEAD = 3
 #: How often a task is begun anew before its photographs are taken for what kills its process.

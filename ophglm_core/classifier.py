@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import os
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from itertools import islice
 from pathlib import Path
@@ -24,9 +24,11 @@ from .manifest import EncoderInfo
 from .model_folder import ModelFolder
 from .quality import BLURRED, Quality, measure
 from .runtime.onnx import EncoderSession
+from .runtime.threads import usable_processors
 
-#: How many pictures go through the network together.
-BATCH_SIZE = 8
+#: How many pictures go through the network together. More are no faster on a processor, and hold
+#: more memory in each thread.
+BATCH_SIZE = 2
 #: Test-time augmentation: a retina seen in a mirror shows the same diseases, so the encoder can be
 #: asked about each picture once more, with this axis reversed, and the answers are averaged.
 _VIEWS: tuple[tuple[int, ...], ...] = ((), (-1,))
@@ -61,9 +63,10 @@ class Prediction:
 
 
 class EncoderPredictor:
-    """Runs an exported encoder over pictures: decoding in threads, the network in batches.
+    """Runs an exported encoder over pictures, a few batches beside each other, each decoded,
+    measured and put through the network by one thread.
 
-    info: its input size, and how many views of a picture are averaged. threads: for either; None
+    info: its input size, and how many views of a picture are averaged. threads: for all of it; None
     takes as many as there are processors.
     """
 
@@ -71,7 +74,7 @@ class EncoderPredictor:
         self.session = EncoderSession(onnx, threads)
         self.size = info.input_size
         self.views = _VIEWS[: info.views]
-        self._threads = threads or os.cpu_count() or 1
+        self._threads = threads or usable_processors()
 
     def stream(
         self, pictures: Iterable[Picture], fine: bool = False, later: bool = False
@@ -83,48 +86,55 @@ class EncoderPredictor:
         """
         remaining = iter(pictures)
         with ThreadPoolExecutor(max_workers=self._threads) as pool:
-            ahead: list[tuple[Picture, Future[DiscCrop]]] = []
+            ahead: deque[tuple[list[Picture], Future[list[InputError | Prediction]]]] = deque()
             try:
                 while True:
-                    # Two batches ahead keep the network fed and fit into any memory.
-                    for picture in islice(remaining, 2 * BATCH_SIZE - len(ahead)):
-                        ahead.append((picture, pool.submit(load_disc, picture, self.size)))
+                    # One that waits for each that runs keeps all threads busy.
+                    while len(ahead) < 2 * self._threads and (
+                        batch := list(islice(remaining, BATCH_SIZE))
+                    ):
+                        ahead.append((batch, pool.submit(self._run, batch, fine, later)))
                     if not ahead:
                         return
-                    batch, ahead = ahead[:BATCH_SIZE], ahead[BATCH_SIZE:]
-                    yield from self._run(batch, fine, later)
+                    batch, future = ahead.popleft()
+                    yield from zip(batch, future.result(), strict=True)
             finally:
                 for _, future in ahead:
                     future.cancel()
 
     def _run(
-        self, batch: list[tuple[Picture, Future[DiscCrop]]], fine: bool, later: bool
-    ) -> Iterator[tuple[Picture, InputError | Prediction]]:
-        crops: dict[int, DiscCrop] = {}
-        errors: dict[int, InputError] = {}
-        for index, (_, future) in enumerate(batch):
-            try:
-                crops[index] = future.result()
-            except InputError as error:
-                errors[index] = error
-        results: dict[int, Prediction] = {}
-        if crops:
-            stacked = np.stack([crop.pixels for crop in crops.values()])
-            pixels = stacked.transpose(0, 3, 1, 2).astype(np.float32) / 255
-            logits, cams, features, score = self._views(pixels)
-            patches = cams.shape[-1]
-            if fine:
-                cams = self._fine_maps(pixels, patches)
-            for row, (index, crop) in enumerate(crops.items()):
-                quality = measure(crop.pixels, crop.side)
-                results[index] = Prediction(
-                    logits[row], cams[row], features[row], float(score[row]), quality, crop.tags
-                )
-                if later:
-                    make = partial(self._fine_maps, pixels[row : row + 1], patches)
-                    results[index] = replace(results[index], make_fine=make)
-        for index, (picture, _) in enumerate(batch):
-            yield picture, errors[index] if index in errors else results[index]
+        self, pictures: list[Picture], fine: bool, later: bool
+    ) -> list[InputError | Prediction]:
+        """Return each picture's prediction or its error."""
+        opened = [self._open(picture) for picture in pictures]
+        crops = [crop for crop in opened if isinstance(crop, DiscCrop)]
+        predictions = iter(self._predict(crops, fine, later) if crops else ())
+        return [next(predictions) if isinstance(o, DiscCrop) else o for o in opened]
+
+    def _open(self, picture: Picture) -> InputError | DiscCrop:
+        try:
+            return load_disc(picture, self.size)
+        except InputError as error:
+            return error
+
+    def _predict(self, crops: list[DiscCrop], fine: bool, later: bool) -> Iterator[Prediction]:
+        stacked = np.stack([crop.pixels for crop in crops])
+        pixels = stacked.transpose(0, 3, 1, 2).astype(np.float32) / 255
+        logits, cams, features, scores = self._views(pixels)
+        patches = cams.shape[-1]
+        if fine:
+            cams = self._fine_maps(pixels, patches)
+        for row, crop in enumerate(crops):
+            make = partial(self._fine_maps, pixels[row : row + 1], patches) if later else None
+            yield Prediction(
+                logits[row],
+                cams[row],
+                features[row],
+                float(scores[row]),
+                measure(crop.pixels, crop.side),
+                crop.tags,
+                make,
+            )
 
     def _views(self, pixels: np.ndarray) -> tuple[np.ndarray, ...]:
         """RGB [B, 3, H, W] -> logits [B, outputs], class activation maps [B, outputs, h, w],

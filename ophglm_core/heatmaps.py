@@ -14,7 +14,7 @@ from PIL import Image, ImageDraw
 
 from .conditions import LabelSet
 from .findings import Findings
-from .images import SURROUND, crop_disc, open_photograph
+from .images import SURROUND, brightest, crop_disc, open_photograph
 
 #: Black through red and yellow to white: reads in grey, too.
 _STOPS = np.array([[0, 0, 0], [120, 0, 40], [230, 60, 0], [255, 190, 0], [255, 255, 220]])
@@ -96,4 +96,4 @@ def _crop_and_heat(
     colour = np.stack([np.interp(warmth, _POSITIONS, _STOPS[:, c]) for c in range(3)], axis=2)
     pixels = np.asarray(crop, dtype=np.float32)
     # A coarse map reaches over the edge of the retina; nothing can be seen in the surround.
-    return pixels, colour, warmth * (pixels.max(axis=2) > SURROUND)
+    return pixels, colour, warmth * (brightest(pixels) > SURROUND)

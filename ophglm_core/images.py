@@ -85,6 +85,13 @@ def _from_array(values: np.ndarray) -> Image.Image:
     return Image.fromarray(values)
 
 
+def brightest(pixels: np.ndarray) -> np.ndarray:
+    """Return the brightest channel of each pixel: [H, W, 3] -> [H, W]."""
+    # NumPy's max over an axis of three takes twenty times as long.
+    result: np.ndarray = np.maximum(np.maximum(pixels[..., 0], pixels[..., 1]), pixels[..., 2])
+    return result
+
+
 def find_disc(image: Image.Image) -> Disc:
     """Find the retina's disc: the box around what is brighter than the black surround.
 
@@ -96,7 +103,7 @@ def find_disc(image: Image.Image) -> Disc:
 def _find_disc(image: Image.Image, small: np.ndarray) -> Disc:
     """See find_disc. small: the picture's probe, uint8 [h, w, 3]."""
     width, height = image.size
-    found = _filled_box(small.max(axis=2) > SURROUND)
+    found = _filled_box(brightest(small) > SURROUND)
     if found is None:
         return Disc(0, 0, width, height)
     left, top, right, bottom = found
@@ -127,7 +134,7 @@ def _without_page(image: Image.Image) -> tuple[Image.Image, Disc]:
     """Blacken the white page that a photograph lies on, and find the retina's disc; without a page,
     return the same picture."""
     small = _probe(image)
-    paper = small.min(axis=2) > _PAPER
+    paper = np.minimum(np.minimum(small[..., 0], small[..., 1]), small[..., 2]) > _PAPER
     edge = np.concatenate([paper[0], paper[-1], paper[1:-1, 0], paper[1:-1, -1]])
     # Photographs end in black or in retina; haze does not whiten nine tenths of all four edges.
     if edge.mean() < 0.9 or _filled_box(~paper) is None:

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 from PIL import Image, ImageFilter
 
-from .images import SURROUND
+from .images import SURROUND, brightest
 
 _GRID = 56
 
@@ -88,7 +88,7 @@ def measure(crop: np.ndarray, side: float = float("inf")) -> Quality:
     """Measure a disc crop, uint8 [H, W, 3]. side: of what it shows, in the photograph's pixels."""
     step = max(1, crop.shape[0] // _GRID)
     small = crop[::step, ::step].astype(np.float32)
-    inside = small.max(axis=2) > SURROUND
+    inside = brightest(small) > SURROUND
     if not inside.any():
         return Quality(float(small.max()), 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, side)
     half = small.shape[0] / 2
@@ -96,7 +96,7 @@ def measure(crop: np.ndarray, side: float = float("inf")) -> Quality:
     # The small constant keeps noise in near-black channels from looking like colour.
     red, green, blue = (np.log(small[..., i][inside] + 4) for i in range(3))
     return Quality(
-        brightness=float(small.max(axis=2)[inside].mean()),
+        brightness=float(brightest(small)[inside].mean()),
         white=float((small.min(axis=2)[inside] > 225).mean()),
         covered=float(inside.mean()),
         centre=float(inside[np.hypot(x, y) < 0.6 * half].mean()),
@@ -119,7 +119,7 @@ def _sharpness(crop: np.ndarray, side: float) -> float:
         np.asarray(green.filter(ImageFilter.GaussianBlur(size / n)), np.float32) for n in (160, 40)
     )
     # The edge of the disc is sharp in any photograph.
-    disc = Image.fromarray(np.where(crop.max(axis=2) > SURROUND, 255, 0).astype(np.uint8))
+    disc = Image.fromarray(np.where(brightest(crop) > SURROUND, 255, 0).astype(np.uint8))
     # MinFilter says the same and takes 40 times as long.
     for radius in ((size // 50, 0), (0, size // 50)):
         disc = disc.filter(ImageFilter.BoxBlur(radius)).point(lambda value: 255 * (value == 255))

@@ -34,6 +34,8 @@ def load_session(
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads or 0
     options.log_severity_level = 4
+    # Threads that wait actively take the processors from those that decode, and from others.
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     # Matrices kept as int8 are to be computed with in fp32, as torch does.
     options.add_session_config_entry("session.disable_quant_qdq", "1")
     try:
