@@ -29,6 +29,11 @@ sets=("${photographs[@]}" "${graded[@]}")
 [ -d heads ] || ophglm train-encoder "${sets[@]}" --out heads --from adapter \
     --heads-only --epochs 24 --patience 8 --learning-rate 3e-4
 
+# IDRiD as another hospital's photographs: heads on the same network that have seen nothing of it.
+[ -d outside ] || ophglm train-encoder "${photographs[@]}" "$data/aptos2019" --out outside \
+    --from encoder --heads-only --epochs 24 --patience 8 --learning-rate 3e-4
+ophglm evaluate outside "$data/idrid"
+
 # A second network, its later blocks taught by more of the patients and at the size of small lesions,
 # beside the first: measured on the tenth of the patients that neither has seen.
 [ -d second ] || ophglm train-encoder "${sets[@]}" --out second --from heads --freeze 3 \
