@@ -14,6 +14,7 @@ from ophglm_core.evaluation.metrics import (
     bootstrap,
     confidence_interval,
     expected_calibration_error,
+    label_metrics,
     well_covered,
 )
 from ophglm_core.findings import Findings
@@ -114,3 +115,20 @@ def test_a_confidence_interval_covers_the_truth_about_as_often_as_it_says() -> N
         covered += interval[0] <= 0 <= interval[1]
     assert 48 <= covered <= 60
     assert confidence_interval([None, 1.0]) is None
+
+
+def test_figures_of_one_label_are_scikit_learn_s() -> None:
+    from sklearn.metrics import brier_score_loss, cohen_kappa_score, f1_score, roc_auc_score
+
+    random = np.random.default_rng(0)
+    for size in (3, 40, 400):
+        for _ in range(20):
+            actual = (random.random(size) < 0.3).astype(int)
+            actual[:2] = 0, 1
+            score = np.round(random.random(size), 1)  # with ties
+            got = label_metrics(actual, score, 0.5)
+            called = (score >= 0.5).astype(int)
+            assert got["f1"] == pytest.approx(f1_score(actual, called, zero_division=0.0))
+            assert got["kappa"] == pytest.approx(cohen_kappa_score(actual, called))
+            assert got["auc"] == pytest.approx(roc_auc_score(actual, score))
+            assert got["brier"] == pytest.approx(brier_score_loss(actual, score))
