@@ -6,15 +6,19 @@ import signal
 import subprocess
 import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 
+from ophglm_core.errors import InputError, UsageError
+from ophglm_core.evaluation.classification import evaluate_classifier
 from ophglm_core.images import load_crop
 from ophglm_core.model_folder import open_model
 from ophglm_core.networks.encoder import load_encoder
 from ophglm_core.runtime.onnx import EncoderSession
+from ophglm_core.training import train_encoder
 
 from ..conftest import draw_fundus
 from .conftest import OPHGLM, Run
@@ -140,24 +144,32 @@ def test_learning_from_a_teacher_and_going_on_from_a_model(
     result = ophglm(*common, "--out", tmp_path / "x", *options, "--architecture", "convnext_femto")
     assert result.returncode == 2
     assert "--architecture test_convnext" in result.stderr
+    result = ophglm(*common, "--out", tmp_path / "x", "--from", student, "--teacher", student)
+    assert result.returncode == 2
+    assert "a teacher must know them all" in result.stderr
+
+
+@pytest.mark.slow
+def test_all_patients_and_two_networks_beside_each_other(a_hundred: Path, tmp_path: Path) -> None:
+    """In this process, which has torch loaded."""
+    options: dict[str, Any] = {"size": 64, "epochs": 1, "architecture": "test_convnext"}
+    teacher, final = tmp_path / "teacher", tmp_path / "final"
+    train_encoder(a_hundred, teacher, **options)
     # The same on all patients, with the thresholds and the figures of what was measured.
-    final = tmp_path / "final"
-    result = ophglm(*common, *small, "--out", final, "--measured", teacher)
-    assert result.returncode == 0, result.stderr
+    train_encoder(a_hundred, final, **options, measured=teacher)
     told, measured = (open_model(folder).manifest for folder in (final, teacher))
     assert told.heads == measured.heads
     assert told.metrics["labels"] == measured.metrics["labels"]
     assert told.training["measured"]["model"] == open_model(teacher).identity
     assert "that one's" in (final / "README.md").read_text()
     assert told.encoder.sha256 != measured.encoder.sha256
-    nothing = ophglm("evaluate", final, a_hundred, "--part", "test")
-    assert nothing.returncode == 1  # all of it was trained on
+    assert told.split == measured.split  # what is trained on top still has patients to be judged on
+    with pytest.raises(InputError, match="No photograph"):  # all of it was trained on
+        evaluate_classifier(open_model(final), [a_hundred], "test")
     # Two networks before heads on both: with nothing learned, the mean of what they say.
     joined = tmp_path / "joined"
-    options = [a_hundred, "--from", teacher, "--beside", final]
-    as_they_are = ["--heads-only", "--epochs", "0", "--views", "1"]
-    result = ophglm("train-encoder", *options, *as_they_are, "--out", joined)
-    assert result.returncode == 0, result.stderr
+    options = {"start": teacher, "beside": final}
+    train_encoder(a_hundred, joined, **options, heads_only=True, epochs=0, views=1)
     both = open_model(joined)
     assert (both.manifest.encoder.backbones, both.manifest.encoder.views) == (2, 1)
     check_model(joined, a_hundred / "images")
@@ -167,18 +179,12 @@ def test_learning_from_a_teacher_and_going_on_from_a_model(
         own, first, second = (load_encoder(open_model(m))(pixels) for m in (joined, teacher, final))
     assert torch.allclose(own, (first + second) / 2, atol=2e-3)  # rounded to fp16
     assert not torch.allclose(first, second, atol=2e-3)
-    result = ophglm("train-encoder", *options, "--out", tmp_path / "x")
-    assert result.returncode == 2
-    assert "--beside goes with --heads-only" in result.stderr
+    with pytest.raises(UsageError, match="--beside goes with --heads-only"):
+        train_encoder(a_hundred, tmp_path / "x", **options)
     # Heads on both learn, too.
     learned = tmp_path / "learned"
-    options = [a_hundred, "--from", joined, "--heads-only", "--epochs", "1"]
-    result = ophglm("train-encoder", *options, "--out", learned)
-    assert result.returncode == 0, result.stderr
+    train_encoder(a_hundred, learned, start=joined, heads_only=True, epochs=1)
     after = load_encoder(open_model(learned))
     before = load_encoder(both)
     assert torch.equal(before.beside[0].stem[0].weight, after.beside[0].stem[0].weight)
     assert not torch.equal(before.classifier.weight, after.classifier.weight)
-    result = ophglm(*common, "--out", tmp_path / "x", "--from", student, "--teacher", student)
-    assert result.returncode == 2
-    assert "a teacher must know them all" in result.stderr
