@@ -7,13 +7,23 @@ Needs scipy (`pip install '.[evaluate]'`). The text encoder is the bundled model
 
 from __future__ import annotations
 
+import json
+from functools import cache
+from importlib import resources
 from pathlib import Path
 
 import numpy as np
 
 from .. import knowledge
 from ..files import atomic_write
-from ..knowledge.library import LANGUAGES, entries
+from ..knowledge.library import (
+    GENERAL_SUBJECTS,
+    LANGUAGES,
+    Entry,
+    entries,
+    subjects,
+    subjects_named,
+)
 from ..knowledge.retrieval import INDEX, features, weigh
 from ..runtime.sentence import SentenceEncoder
 
@@ -21,26 +31,32 @@ from ..runtime.sentence import SentenceEncoder
 #: chosen on held-out wordings.
 _PENALTY, _SEMANTIC, _DIMENSIONS = 0.3, 2.0, 192
 _MINIMUM_TEXTS = 2
+#: What people ask that has nothing to do with eyes: it is to lead nowhere, so it is fitted to zero.
+_OFF_TOPIC = "off_topic_lines.json"
 
 
 def make_index() -> dict[str, np.ndarray]:
     """Fit the projections of both languages; see `retrieval`."""
     from scipy import sparse
-    from scipy.linalg import solve
+    from scipy.linalg import cho_factor, cho_solve
 
     library = entries()
-    encoder = SentenceEncoder()
-    texts = {
-        language: [t for e in library for t in (*e.questions[language], e.text(language))]
-        for language in LANGUAGES
-    }
-    owner = {
-        language: [i for i, e in enumerate(library) for _ in (*e.questions[language], "")]
-        for language in LANGUAGES
-    }
-    vectors = np.stack([encoder.embed(text) for text in texts["en"]])  # [N, 384]
-    means = np.zeros((len(library), vectors.shape[1]), np.float32)
-    np.add.at(means, owner["en"], vectors)
+    embed = cache(SentenceEncoder().embed)
+    off_topic: dict[str, list[str]] = json.loads(
+        (resources.files(__package__) / _OFF_TOPIC).read_text("utf-8")
+    )
+    texts: dict[str, list[str]] = {language: [] for language in LANGUAGES}
+    owner: dict[str, list[int]] = {language: [] for language in LANGUAGES}
+    for language in LANGUAGES:
+        for number, entry in enumerate(library):
+            own = _compared(entry, language)
+            texts[language] += own
+            owner[language] += [number] * len(own)
+        texts[language] += off_topic[language]
+    vectors = np.stack([embed(text) for text in texts["en"]])  # [N, 384]
+    means = np.stack(
+        [np.mean([embed(t) for t in (*e.questions["en"], e.text("en"))], axis=0) for e in library]
+    )
     means /= np.linalg.norm(means, axis=1, keepdims=True)
     means -= means.mean(axis=0)
     _, _, directions = np.linalg.svd(means, full_matrices=False)
@@ -53,7 +69,7 @@ def make_index() -> dict[str, np.ndarray]:
     for language in LANGUAGES:
         idf = _idf(texts[language], language)
         words = {word: column for column, word in enumerate(idf)}
-        matrix = sparse.lil_matrix((len(texts[language]), len(words)), dtype=np.float64)
+        matrix = sparse.lil_matrix((len(texts[language]), len(words)), dtype=np.float32)
         for row, text in enumerate(texts[language]):
             for word, weight in weigh(text, language, idf).items():
                 matrix[row, words[word]] = weight
@@ -61,10 +77,13 @@ def make_index() -> dict[str, np.ndarray]:
         kernel = (matrix @ matrix.T).toarray()
         if language == "en":
             kernel += _SEMANTIC * vectors @ vectors.T
-        wanted = targets[owner[language]]
+        wanted = np.zeros((len(texts[language]), targets.shape[1]), np.float32)
+        wanted[: len(owner[language])] = targets[owner[language]]
         kernel[np.diag_indices_from(kernel)] += _PENALTY
-        # Some 10,000 texts squared: in place, or three such matrices stand in memory at once.
-        duals = solve(kernel, wanted, assume_a="pos", overwrite_a=True, check_finite=False)
+        # Some 20,000 texts squared: in place, or three such matrices stand in memory at once.
+        # (scipy.linalg.solve 1.17 ends in a segmentation fault from 2 GiB on.)
+        factor = cho_factor(kernel, overwrite_a=True, check_finite=False)
+        duals = cho_solve(factor, wanted, check_finite=False)
         projection = matrix.T @ duals  # [words, D]
         scale = np.abs(projection).max(axis=1, keepdims=True) / 127 + 1e-12
         # An entry's answer is the last of its texts; none is without a word that is known.
@@ -82,6 +101,21 @@ def make_index() -> dict[str, np.ndarray]:
         if language == "en":
             index["semantic"] = (_SEMANTIC * vectors.T @ duals).astype(np.float16)
     return index
+
+
+def _compared(entry: Entry, language: str) -> list[str]:
+    """Return the texts that lead to an entry, its answer last.
+
+    A wording that names no subject is there once more with it, as `Retriever.search` compares what
+    is asked of what was spoken of.
+    """
+    result = []
+    name = subjects()[entry.subject].name_in(language)
+    for wording in entry.questions[language]:
+        result.append(wording)
+        if entry.subject not in GENERAL_SUBJECTS and not subjects_named(wording):
+            result.append(f"{wording} {name}")
+    return [*result, entry.text(language)]
 
 
 def _idf(texts: list[str], language: str) -> dict[str, float]:

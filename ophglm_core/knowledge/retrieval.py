@@ -39,7 +39,10 @@ INDEX = "index.npz"
 _SUBJECT_WEIGHT, _TEXT_WEIGHT = 0.4, 0.8
 
 #: A question that means what was spoken of: by "it", or in Chinese by saying no subject.
-_REFERS = re.compile(r"\b(?:it|this|that|these|they)\b|^[^\n]{1,9}[吗么呢]\W*$", re.IGNORECASE)
+_REFERS = re.compile(
+    r"\b(?:it|this|that|these|they)\b|^[^\n]{1,9}[吗么呢]\W*$|[这该]种?个?病|得了这|患者|病人",
+    re.IGNORECASE,
+)
 _SPELLINGS = tuple(
     (re.compile(british), american)
     for british, american in (
@@ -155,7 +158,7 @@ class Retriever:
         # What is known of the question itself, or any question would be one on the subject; unless
         # it refers to that.
         query, shared = meant if _REFERS.search(question) else known
-        confidence = self._directions @ query + shared
+        confidence = (self._directions @ query + shared) * self._understood(question)
         return [
             Match(self._entries[i], float(scores[i]), float(confidence[i]))
             for i in np.argsort(-scores)[:limit]
@@ -173,6 +176,19 @@ class Retriever:
             cosines + _SUBJECT_WEIGHT * self._on_subject(question) + _TEXT_WEIGHT * shared
         )
         return scores
+
+    def _understood(self, question: str) -> float:
+        """Return how much of a question is in words that the library has, 0 to 1.
+
+        1 where the sentence vector is compared, too, which knows other words. Squared: that told
+        the most questions on other things from those on eyes.
+        """
+        if self._embed is not None:
+            return 1.0
+        found = set(features(question, self._language))
+        rarest = max(self._idf.values())
+        known = sum(self._idf[word] ** 2 for word in found if word in self._idf)
+        return known / (sum(self._idf.get(word, rarest) ** 2 for word in found) or 1.0)
 
     def _shared(self, words: dict[str, float]) -> np.ndarray:
         """Return the cosine of a question's words with each entry's answer, [N]."""

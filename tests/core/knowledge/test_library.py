@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections import Counter
 from datetime import date
+from pathlib import Path
 
 import numpy as np
 import pytest
 
-from ophglm_core.conditions import DEFAULT_LABELS
+from ophglm_core.chat.conversation import Chat
+from ophglm_core.conditions import DEFAULT_LABELS, default_labels
 from ophglm_core.knowledge.library import (
     AUDIENCES,
     TOPICS,
@@ -20,7 +23,8 @@ from ophglm_core.knowledge.library import (
 )
 from ophglm_core.knowledge.retrieval import Library, Retriever
 
-from ...benchmarks.answers import judge
+from ...benchmarks.answers import judge, photograph
+from ...silent import Silent
 
 _NOT_SOURCES = re.compile(
     r"eyewiki|wikipedia|general clinical advice|scribd|docslib|issuu", re.IGNORECASE
@@ -39,7 +43,7 @@ def test_form_of_every_entry() -> None:
         assert not _NOT_SOURCES.search(f"{entry.source} {entry.url}"), entry.id
         assert date.fromisoformat(entry.checked) <= date.today(), entry.id
         for language, wordings in entry.questions.items():
-            assert 3 <= len(wordings) <= 6, (entry.id, language)
+            assert 3 <= len(wordings) <= 10, (entry.id, language)
             chinese = [bool(re.search(r"[\u4e00-\u9fff]", w)) for w in wordings]
             assert all(chinese) if language == "zh" else not any(chinese), entry.id
 
@@ -97,6 +101,19 @@ def test_most_answers_hold_the_point_that_was_asked_for(library: Library) -> Non
     assert share["holds"] > 0.75, share
     assert share.get("elsewhere", 0) < 0.05, share
     assert np.median([line["seconds"] for line in judged]) < 0.05
+
+
+@pytest.mark.parametrize(("language", "least"), [("en", 0.7), ("zh", 0.9)])
+def test_questions_on_other_things_are_mostly_declined(
+    library: Library, language: str, least: float
+) -> None:
+    lines = json.loads(Path(__file__).with_name("other_things.json").read_text("utf-8"))[language]
+    declined = [
+        any("No checked statement" in p.text or "没有找到" in p.text for p in talk.ask(line))
+        for line in lines
+        for talk in [Chat(photograph("dr"), default_labels(), Silent(), library=library)]
+    ]
+    assert np.mean(declined) > least
 
 
 def test_an_index_of_another_library_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
