@@ -85,6 +85,14 @@ def classify(
             help="Classify one part only, such as 3/16, for the third of 16 machines or jobs.",
         ),
     ] = None,
+    workers: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            metavar="N",
+            help="Threads that read and classify photographs. Default: all processors.",
+        ),
+    ] = None,
     ray: Annotated[
         str | None,
         typer.Option(
@@ -133,13 +141,15 @@ def classify(
 
         if heatmaps is not None:
             raise UsageError("Heat maps are drawn without --ray; leave out one of the two.")
+        if workers is not None:
+            raise UsageError("--workers is of this machine; Ray knows how many each has.")
     is_remote = isinstance(out, RemotePath)
     stream = open_stream(out) if out and not is_remote and chosen != "sr" else None
     _check_out(out, chosen, overwrite, is_file=out is not None and stream is None)
     if report is not None:
         check_report(report, out, overwrite)
     named = [path for item in paths for path in (_listed() if str(item) == "-" else [item])]
-    assistant = ophglm.load(model)
+    assistant = ophglm.load(model, workers=workers)
     labels = assistant.labels
     inputs = collect(named, wanted)
     images = [image for image in inputs.pictures if isinstance(image, Path)]

@@ -37,6 +37,7 @@ def load(
     runtime: str = "auto",
     four_bit: bool = False,
     gpu_layers: int | None = None,
+    workers: int | None = None,
 ) -> Assistant:
     """Open a model folder as an assistant.
 
@@ -46,7 +47,8 @@ def load(
     (what the language model sees itself), or 'both'. remark: is told in a sentence what cannot be
     had, such as a fusion module that belongs to another language model. runtime, four_bit,
     gpu_layers: what runs the language model, see `runtimes.open_runtime` and
-    `runtime.llama.LlamaSession`. Raises UsageError.
+    `runtime.llama.LlamaSession`. workers: threads that classify; None takes all processors. Raises
+    UsageError.
 
     Example:
         assistant = load()
@@ -60,6 +62,7 @@ def load(
         evidence,
         remark,
         lambda source: open_runtime(source, runtime, four_bit, gpu_layers),
+        workers,
     )
 
 
@@ -77,8 +80,9 @@ class Assistant:
         evidence: str = "both",
         remark: Callable[[str], None] = lambda sentence: None,
         runtime: Callable[[LlmSource], Runtime] = open_runtime,
+        workers: int | None = None,
     ):
-        self.model, self.evidence = model, evidence
+        self.model, self.evidence, self._workers = model, evidence, workers
         self._llm, self._remark = llm, remark
         self._open_runtime = runtime
 
@@ -90,7 +94,7 @@ class Assistant:
     @cached_property
     def classifier(self) -> Classifier:
         """The image encoder with its calibration and thresholds."""
-        return Classifier(self.model)
+        return Classifier(self.model, self._workers)
 
     @cached_property
     def _library(self) -> Library:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import threading
 from dataclasses import replace
 from pathlib import Path
 
@@ -75,6 +76,12 @@ def test_order_is_kept_and_a_broken_picture_stops_no_batch(
     findings = list(Classifier(bundled).classify(paths))
     assert [f.image for f in findings] == [str(p) for p in paths]
     assert [f.status == "error" for f in findings] == [n % 5 == 3 for n in range(21)]
+    threads: set[int] = set()
+    one = Classifier(bundled, threads=1)
+    run = one._predictor._run
+    one._predictor._run = lambda *given: threads.add(threading.get_ident()) or run(*given)  # type: ignore[method-assign, func-returns-value]
+    assert [f.to_json() for f in one.classify(paths)] == [f.to_json() for f in findings]
+    assert len(threads) == 1
 
 
 def test_one_picture_alone_and_in_a_batch_get_the_same_answer(

@@ -50,7 +50,9 @@ def test_json_lines_for_a_folder_with_broken_pictures(
 def test_csv_and_json_lines_say_the_same(
     ophglm: Run, photographs: Path, bundled: ModelFolder
 ) -> None:
-    as_csv = list(csv.DictReader(io.StringIO(ophglm("classify", photographs).stdout)))
+    one_thread = ophglm("classify", photographs, "--workers", "1").stdout
+    assert one_thread == ophglm("classify", photographs).stdout
+    as_csv = list(csv.DictReader(io.StringIO(one_thread)))
     as_json = [
         json.loads(line)
         for line in ophglm("classify", photographs, "--format", "jsonl").stdout.splitlines()
