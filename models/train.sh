@@ -22,7 +22,8 @@ for label in normal dr amd glaucoma myopia cataract; do six+=(--label "$label");
 
 [ -d texts ] || ophglm build-instructions --questions "$data"/medquad_eye/*.jsonl --out texts
 [ -d adapter ] || ophglm sft fusion texts --out adapter \
-    --photographs "$data/odir5k" --photographs "$data/eye4" --epochs 2 --samples 640
+    --photographs "$data/odir5k" --photographs "$data/eye4" --epochs 2 --samples 400 \
+    --batch-size 8 --gradient-accumulation-steps 2
 
 # All that sees the photograph stays as it is: the fusion module and the adapter stay valid.
 sets=("${photographs[@]}" "${graded[@]}")
