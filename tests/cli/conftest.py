@@ -64,7 +64,7 @@ def answers_instead(classifier: MadeUp, monkeypatch: pytest.MonkeyPatch) -> Made
     assistant = SimpleNamespace(
         classifier=classifier, labels=default_labels(), model=classifier.model
     )
-    monkeypatch.setattr("ophglm_core.load", lambda model: assistant)
+    monkeypatch.setattr("ophglm_core.load", lambda model, **_: assistant)
     return classifier
 
 

@@ -64,7 +64,7 @@ def put_in_place(monkeypatch: pytest.MonkeyPatch) -> MadeUp:
     assistant = SimpleNamespace(
         classifier=classifier, labels=default_labels(), model=SimpleNamespace(identity="m")
     )
-    monkeypatch.setattr("ophglm_core.load", lambda model: assistant)
+    monkeypatch.setattr("ophglm_core.load", lambda model, **_: assistant)
     real = arrivals.arrivals
 
     def quick(*arguments: object, **options: object) -> object:

@@ -152,7 +152,9 @@ def test_learning_from_a_teacher_and_going_on_from_a_model(
 @pytest.mark.slow
 def test_all_patients_and_two_networks_beside_each_other(a_hundred: Path, tmp_path: Path) -> None:
     """In this process, which has torch loaded."""
-    options: dict[str, Any] = {"size": 64, "epochs": 1, "architecture": "test_convnext"}
+    # A process has one precision, and other tests here have this one.
+    plain: dict[str, Any] = {"precision": "no"}
+    options = {**plain, "size": 64, "epochs": 1, "architecture": "test_convnext"}
     teacher, final = tmp_path / "teacher", tmp_path / "final"
     train_encoder(a_hundred, teacher, **options)
     # The same on all patients, with the thresholds and the figures of what was measured.
@@ -168,7 +170,7 @@ def test_all_patients_and_two_networks_beside_each_other(a_hundred: Path, tmp_pa
         evaluate_classifier(open_model(final), [a_hundred], "test")
     # Two networks before heads on both: with nothing learned, the mean of what they say.
     joined = tmp_path / "joined"
-    options = {"start": teacher, "beside": final}
+    options = {**plain, "start": teacher, "beside": final}
     train_encoder(a_hundred, joined, **options, heads_only=True, epochs=0, views=1)
     both = open_model(joined)
     assert (both.manifest.encoder.backbones, both.manifest.encoder.views) == (2, 1)
@@ -183,7 +185,7 @@ def test_all_patients_and_two_networks_beside_each_other(a_hundred: Path, tmp_pa
         train_encoder(a_hundred, tmp_path / "x", **options)
     # Heads on both learn, too.
     learned = tmp_path / "learned"
-    train_encoder(a_hundred, learned, start=joined, heads_only=True, epochs=1)
+    train_encoder(a_hundred, learned, **plain, start=joined, heads_only=True, epochs=1)
     after = load_encoder(open_model(learned))
     before = load_encoder(both)
     assert torch.equal(before.beside[0].stem[0].weight, after.beside[0].stem[0].weight)
