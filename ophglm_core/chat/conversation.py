@@ -26,6 +26,7 @@ from ..prompts import (
 )
 from ..runtime.profile import EMBEDDED, ModelProfile
 from ..safety.guard import Guard
+from ..wording import word_count
 from .answer import Answer, compose
 from .exchange import Exchange
 from .length import beginning, only_read_to
@@ -38,6 +39,8 @@ from .visual_answer import PhotographReader, VisualAnswers
 
 _ANSWER_TOKENS, _OWN_ANSWER_TOKENS = 160, 400
 _SENTENCES = 4
+#: Of what a small model begins with; less, such as "The doctor decides.", adds nothing.
+_FEWEST_WORDS = 6
 #: Entries asked of the library: some to answer with, and some for "tell me more".
 _MATCHES = 6
 #: Turns for which an emergency, or a treatment, that was told goes on to be what "it" means.
@@ -462,6 +465,11 @@ class Chat:
         """
         kept = len(self.model.tokens)
         shown, buffer = 0, ""
+
+        def passes(sentence: str) -> bool:
+            says_something = shown > 0 or word_count(sentence) >= _FEWEST_WORDS
+            return says_something and shown < _SENTENCES and guard.check(sentence) is None
+
         try:
             with closing(self._written(_ANSWER_TOKENS)) as pieces:
                 for piece in pieces:
@@ -471,7 +479,7 @@ class Chat:
                         sentence = LIST_MARK.sub("", part).strip()
                         if not sentence:
                             continue
-                        if shown == _SENTENCES or guard.check(sentence) is not None:
+                        if not passes(sentence):
                             return
                         shown += 1
                         # The piece that ended this sentence is the start of the next one.
@@ -479,7 +487,7 @@ class Chat:
                         yield sentence
             rest = LIST_MARK.sub("", buffer).strip()
             # A sentence that the limit cut off is neither shown nor remembered.
-            if rest.endswith(_ENDS) and shown < _SENTENCES and guard.check(rest) is None:
+            if rest.endswith(_ENDS) and passes(rest):
                 kept = len(self.model.tokens)
                 yield rest
         finally:
