@@ -166,8 +166,9 @@ class PartFile(Sink):
 
     def write(self, findings: Findings) -> None:
         """Add one row. Raises InputError if the disk is full."""
-        key = self._keys.of(path_of(findings.image))
-        picture = self._pictures.get(key) or path_of(findings.image)
+        named = path_of(findings.image)
+        key = self._keys.of(named)
+        picture = self._pictures.get(key, named)
         if key not in self._pictures:
             key = f"{key} (names no picture)"
             self._unusable.append(key)

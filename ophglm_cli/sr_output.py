@@ -14,6 +14,7 @@ from ophglm_core.patients import Row
 
 from .gathered_output import Write, software_of
 from .packages import need_packages
+from .part_file import part_of
 from .terminal import stderr
 
 
@@ -29,7 +30,7 @@ def check_folder(folder: Path, overwrite: bool) -> None:
     """
     if folder.exists() and not folder.is_dir():
         raise UsageError(f"{folder} is no folder; reports are files of their own, one a study.")
-    part = Path(os.path.realpath(folder) + ".part")
+    part = part_of(Path(os.path.realpath(folder)))
     if folder.exists() and any(folder.iterdir()) and not (overwrite or part.exists()):
         raise UsageError(
             f"{folder} has files already; give --overwrite, which replaces reports of the same "

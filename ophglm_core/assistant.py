@@ -111,9 +111,17 @@ class Assistant:
 
         Example: `for finding in assistant.classify(["a.jpg", "photographs/"]): ...`
         """
-        inputs = collect(_several(images))
+        yield from self._classified(_several(images), keep_outputs)
+
+    def _classified(
+        self, images: Sequence[Picture | str], keep_outputs: bool, later: bool = False
+    ) -> Iterator[Findings]:
+        """See classify; later: whether fine maps wait until one is looked at."""
+        inputs = collect(images)
         yield from inputs.unusable
-        found = self.classifier.classify(inputs.pictures, keep_outputs, fine=keep_outputs)
+        found = self.classifier.classify(
+            inputs.pictures, keep_outputs, fine=keep_outputs, later=later
+        )
         yield from map(inputs.completed, found)
 
     def chat(self, *images: Picture | str) -> Chat:
@@ -188,10 +196,8 @@ class Assistant:
                 )
         if len(images) - len(folders) + sum(inside.values()) > 2:
             raise UsageError("A conversation is about one photograph or two, one of each eye.")
-        inputs = collect(_several(images))
         # Two thirds of the passes are for the heat maps, which nobody has asked for yet.
-        found = self.classifier.classify(inputs.pictures, keep_outputs=True, fine=True, later=True)
-        findings = [*inputs.unusable, *map(inputs.completed, found)]
+        findings = list(self._classified(images, keep_outputs=True, later=True))
         for finding in findings:
             if finding.status == "error":
                 raise InputError(finding.message or f"{finding.image} cannot be read.")

@@ -21,10 +21,9 @@ from ..knowledge.library import (
     LANGUAGES,
     Entry,
     entries,
-    subjects,
     subjects_named,
 )
-from ..knowledge.retrieval import INDEX, features, weigh
+from ..knowledge.retrieval import INDEX, features, weigh, with_subject
 from ..runtime.sentence import SentenceEncoder
 
 #: Ridge penalty, weight of the sentence vector beside the words, and dimensions that are kept:
@@ -49,7 +48,7 @@ def make_index() -> dict[str, np.ndarray]:
     owner: dict[str, list[int]] = {language: [] for language in LANGUAGES}
     for language in LANGUAGES:
         for number, entry in enumerate(library):
-            own = _compared(entry, language)
+            own = _texts_of(entry, language)
             texts[language] += own
             owner[language] += [number] * len(own)
         texts[language] += off_topic[language]
@@ -103,18 +102,17 @@ def make_index() -> dict[str, np.ndarray]:
     return index
 
 
-def _compared(entry: Entry, language: str) -> list[str]:
+def _texts_of(entry: Entry, language: str) -> list[str]:
     """Return the texts that lead to an entry, its answer last.
 
     A wording that names no subject is there once more with it, as `Retriever.search` compares what
     is asked of what was spoken of.
     """
     result = []
-    name = subjects()[entry.subject].name_in(language)
     for wording in entry.questions[language]:
         result.append(wording)
         if entry.subject not in GENERAL_SUBJECTS and not subjects_named(wording):
-            result.append(f"{wording} {name}")
+            result.append(with_subject(wording, entry.subject, language))
     return [*result, entry.text(language)]
 
 

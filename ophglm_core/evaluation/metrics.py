@@ -45,15 +45,15 @@ def expected_calibration_error(actual: np.ndarray, probability: np.ndarray) -> f
     return float(gap)
 
 
-def f1(actual: np.ndarray, called: np.ndarray) -> float:
+def _f1(actual: np.ndarray, called: np.ndarray) -> float:
     """F1 score of 0 or 1 [N]; 0 where neither has a 1. scikit-learn's says the same and takes a
     millisecond, which a bootstrap needs thousands of times."""
     ones = int(actual.sum() + called.sum())
     return 2 * int((actual & called).sum()) / ones if ones else 0.0
 
 
-def kappa(actual: np.ndarray, called: np.ndarray) -> float:
-    """Kappa (Cohen 1960) of 0 or 1 [N]; 1 where both are one value throughout. See `f1`."""
+def _kappa(actual: np.ndarray, called: np.ndarray) -> float:
+    """Kappa (Cohen 1960) of 0 or 1 [N]; 1 where both are one value throughout. See `_f1`."""
     a, b = actual.mean(), called.mean()
     by_chance = a * b + (1 - a) * (1 - b)
     if by_chance == 1:
@@ -80,8 +80,8 @@ def label_metrics(
         ),
         "sensitivity": float(called[actual == 1].mean()) if positive else None,
         "specificity": float(1 - called[actual == 0].mean()) if negative else None,
-        "f1": f1(actual, called) if positive else None,
-        "kappa": kappa(actual, called) if both else None,
+        "f1": _f1(actual, called) if positive else None,
+        "kappa": _kappa(actual, called) if both else None,
         "brier": float(np.mean((probability - actual) ** 2)) if actual.size else None,
         "ece": expected_calibration_error(actual, probability) if actual.size else None,
     }
@@ -170,11 +170,10 @@ def _odir_score(truth: np.ndarray, probability: np.ndarray, limits: np.ndarray) 
     known = ~np.isnan(truth)
     actual, score = truth[known].astype(int), probability[known]
     called = (probability >= limits)[known].astype(int)
-    if not 0 < actual.sum() < actual.size:
-        return None
     area = _auc(actual, score)
-    assert area is not None
-    return (kappa(actual, called) + f1(actual, called) + area) / 3
+    if area is None:
+        return None
+    return (_kappa(actual, called) + _f1(actual, called) + area) / 3
 
 
 def bootstrap(

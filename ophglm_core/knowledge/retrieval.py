@@ -104,6 +104,11 @@ def _stem(word: str) -> str:
     return word
 
 
+def with_subject(question: str, subject: str, language: str) -> str:
+    """Return a question with the name of the subject that it leaves out."""
+    return f"{question} {subjects()[subject].name_in(language)}"
+
+
 def weigh(text: str, language: str, idf: dict[str, float]) -> dict[str, float]:
     """Return the weights of a text's words that `idf` knows, with a length of one."""
     return unit_weights(features(text, language), idf)
@@ -123,6 +128,7 @@ class Retriever:
             ids = str(held["ids"]).split("\n")
             words = str(held[f"words_{language}"]).split("\n")
             self._idf = dict(zip(words, held[f"idf_{language}"].tolist(), strict=True))
+            self._rarest = max(self._idf.values())
             self._row = {word: row for row, word in enumerate(words)}
             self._projection = (held[f"projection_{language}"], held[f"scale_{language}"])
             self._texts = tuple(
@@ -152,7 +158,7 @@ class Retriever:
             context = [key for key in context if key in implied] or implied
         if context and not subjects_named(question):
             # "Is it hereditary?" is asked of what "it" means.
-            asked = f"{question} {subjects()[context[0]].name_in(self._language)}"
+            asked = with_subject(question, context[0], self._language)
             meant = self._compared(asked)
         scores = self._scores(*meant, asked)
         # What is known of the question itself, or any question would be one on the subject; unless
@@ -186,9 +192,8 @@ class Retriever:
         if self._embed is not None:
             return 1.0
         found = set(features(question, self._language))
-        rarest = max(self._idf.values())
         known = sum(self._idf[word] ** 2 for word in found if word in self._idf)
-        return known / (sum(self._idf.get(word, rarest) ** 2 for word in found) or 1.0)
+        return known / (sum(self._idf.get(word, self._rarest) ** 2 for word in found) or 1.0)
 
     def _shared(self, words: dict[str, float]) -> np.ndarray:
         """Return the cosine of a question's words with each entry's answer, [N]."""

@@ -18,7 +18,6 @@ import onnxruntime
 #: A question longer than this many tokens is cut; none of the built ones comes near.
 TEXT_MAX_LENGTH = 64
 
-
 #: In fp32 as on the processor: TF32 has ten bits, and a probability near its threshold would turn
 #: with the machine that it was computed on.
 _CUDA = ("CUDAExecutionProvider", {"use_tf32": "0", "cudnn_conv_algo_search": "HEURISTIC"})

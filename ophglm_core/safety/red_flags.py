@@ -352,14 +352,18 @@ def assess(text: str, language: str = "en") -> RedFlag | None:
     return None
 
 
+def _told(text: str) -> list[frozenset[str]]:
+    """Return the concepts of each clause of a normalised text."""
+    return [c.concepts() for part, asked in sentences(text) for c in read(part, asked)]
+
+
 def _says_nothing(text: str) -> bool:
     """Whether a text is too short to tell anything and names neither a symptom nor an eye: of such
     the model, which has seen few, guesses."""
     text = normalised(text)
     if word_count(text) > _SHORT or OF_AN_EYE.search(text) or _ALARMING.search(text):
         return False
-    clauses = [c.concepts() for part, asked in sentences(text) for c in read(part, asked)]
-    return not frozenset().union(*clauses) - _NO_SYMPTOM
+    return not frozenset().union(*_told(text)) - _NO_SYMPTOM
 
 
 def _can_wait(text: str) -> bool:
@@ -369,7 +373,7 @@ def _can_wait(text: str) -> bool:
     the photograph shows, what came slowly or what one may do, or of a case that is made up.
     """
     text = normalised(text)
-    clauses = [c.concepts() for part, asked in sentences(text) for c in read(part, asked)]
+    clauses = _told(text)
     symptoms = [concepts - _NO_SYMPTOM for concepts in clauses]
     if _MADE_UP.match(text):
         return True
