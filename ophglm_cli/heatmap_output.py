@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import os
 from pathlib import Path
 
@@ -16,7 +15,7 @@ from ophglm_core.images import crop_disc, open_photograph
 
 from .sitting import Sitting
 from .terminal import draws, stdout, uninterrupted
-from .terminal_graphics import Encoder, below_itself, cell_ratio, encoder
+from .terminal_graphics import Encoder, below_itself, cell_size, encoder
 
 #: The side of a photograph in pixels, as a picture and as half blocks.
 _SIDE, _SIDE_OF_BLOCKS = 512, 256
@@ -29,10 +28,9 @@ def show_picture(picture: Image.Image, columns: int = 48) -> None:
     if encode is None:
         _show_half_blocks(picture, columns, rows)
         return
-    encoded = io.BytesIO()
-    picture.save(encoded, "PNG", compress_level=1)  # a sixth longer, in a sixth of the time
+    codes = encode(picture, columns, rows, cell_size(stdout.file))
     with uninterrupted():
-        stdout.file.write(below_itself(encode(encoded.getvalue(), columns, rows), rows))
+        stdout.file.write(below_itself(codes, rows))
         stdout.file.flush()
 
 
@@ -46,7 +44,8 @@ def _encoder() -> Encoder | None:
 def _cells(picture: Image.Image, columns: int) -> tuple[int, int]:
     """Return columns and rows that keep a picture's proportions, of which the rows are rounded
     first, as they are the coarser ones."""
-    per_row = cell_ratio(stdout.file) * picture.width / picture.height
+    width, height = cell_size(stdout.file)
+    per_row = (height / width) * picture.width / picture.height
     columns = max(1, min(columns, stdout.width - 2))
     rows = max(1, min(int(columns / per_row), stdout.height - 2))
     return max(1, min(columns, round(rows * per_row))), rows

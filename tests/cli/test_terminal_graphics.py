@@ -19,12 +19,14 @@ from ophglm_cli import heatmap_output
 from ophglm_cli.sitting import Sitting
 from ophglm_cli.terminal_graphics import (
     _WITHIN,
+    VT340_CELL,
     Encoder,
     below_itself,
-    cell_ratio,
+    cell_size,
     encoder,
     iterm2,
     kitty,
+    sixel,
 )
 from ophglm_core.chat.conversation import Chat
 from ophglm_core.conditions import DEFAULT_LABELS, default_labels
@@ -46,12 +48,6 @@ def noise(width: int, height: int) -> Image.Image:
     return Image.fromarray(values)
 
 
-def png(picture: Image.Image) -> bytes:
-    encoded = io.BytesIO()
-    picture.save(encoded, "PNG")
-    return encoded.getvalue()
-
-
 def read_kitty(written: str) -> tuple[dict[str, str], Image.Image]:
     """Read escape codes as a terminal does: the first one's keys, and the picture of them all."""
     codes = re.findall(r"\x1b_G([^;]*);([A-Za-z0-9+/=]*)\x1b\\", written)
@@ -68,7 +64,7 @@ def read_kitty(written: str) -> tuple[dict[str, str], Image.Image]:
 @pytest.mark.parametrize("size", [(3, 2), (120, 60)])  # one chunk, several
 def test_kitty_gets_the_picture_in_chunks(size: tuple[int, int]) -> None:
     picture = noise(*size)
-    codes = kitty(png(picture), 40, 10)
+    codes = kitty(picture, 40, 10, VT340_CELL)
     keys, shown = read_kitty(codes)
     assert keys.items() >= {"a": "T", "f": "100", "c": "40", "r": "10"}.items()
     assert shown.format == "PNG"
@@ -78,9 +74,10 @@ def test_kitty_gets_the_picture_in_chunks(size: tuple[int, int]) -> None:
 
 def test_iterm2_gets_the_picture_in_one_code() -> None:
     picture = noise(120, 60)
-    content = png(picture)
-    match = re.fullmatch(r"\x1b\]1337;File=([^:]*):([A-Za-z0-9+/=]*)\x07", iterm2(content, 40, 10))
+    codes = iterm2(picture, 40, 10, VT340_CELL)
+    match = re.fullmatch(r"\x1b\]1337;File=([^:]*):([A-Za-z0-9+/=]*)\x07", codes)
     assert match
+    content = base64.b64decode(match[2], validate=True)
     keys = dict(pair.split("=") for pair in match[1].split(";"))
     assert keys == {
         "inline": "1",
@@ -89,8 +86,55 @@ def test_iterm2_gets_the_picture_in_one_code() -> None:
         "height": "10",
         "preserveAspectRatio": "1",
     }
-    shown = Image.open(io.BytesIO(base64.b64decode(match[2], validate=True)))
+    shown = Image.open(io.BytesIO(content))
     assert np.array_equal(np.asarray(shown), np.asarray(picture))
+
+
+def read_sixel(codes: str) -> np.ndarray:
+    """Read a sixel picture as a terminal does; pixels that nothing was drawn on are -1."""
+    match = re.fullmatch(r'\x1bP0;1q"1;1;(\d+);(\d+)([^\x1b]*)\x1b\\', codes)
+    assert match
+    width, height = int(match[1]), int(match[2])
+    shown = np.full((height, width, 3), -1)
+    palette: dict[str, list[int]] = {}
+    x, top, colour = 0, 0, [0, 0, 0]
+    for code in re.finditer(r"#(\d+)(?:;2;(\d+);(\d+);(\d+))?|!(\d+)(.)|([$-])|(.)", match[3]):
+        number, red, green, blue, times, repeated, move, once = code.groups()
+        if red is not None:
+            palette[number] = [round(int(share) * 2.55) for share in (red, green, blue)]
+        elif number is not None:
+            colour = palette[number]
+        elif move is not None:
+            x, top = 0, top + 6 * (move == "-")
+        else:
+            bits, wide = ord(repeated or once) - 63, int(times or 1)
+            assert 0 <= bits < 64
+            for line in range(6):
+                if bits >> line & 1:
+                    shown[top + line, x : x + wide] = colour
+            x += wide
+            assert x <= width
+    assert height - 6 <= top < height  # on the last strip, and not below the picture
+    return shown
+
+
+@pytest.mark.parametrize("size", [(6, 2, 10, 20), (5, 3, 7, 15)])  # whole strips, half a one
+def test_sixels_fill_the_cells(size: tuple[int, int, int, int]) -> None:
+    columns, rows, *cell = size
+    width, height = columns * cell[0], rows * cell[1]
+    ramp = np.linspace(0, 255, width)[None, :] + np.zeros((height, 1))
+    picture = Image.fromarray(np.stack([ramp, ramp[:, ::-1], 0 * ramp], -1).astype(np.uint8))
+    codes = sixel(picture, columns, rows, (cell[0], cell[1]))
+    shown = read_sixel(codes)
+    assert shown.shape == (height, width, 3)
+    assert shown.min() >= 0  # no hole
+    assert np.abs(shown - np.asarray(picture).astype(int)).mean() < 3
+
+
+def test_a_plain_line_of_sixels_is_short() -> None:
+    codes = sixel(Image.new("RGB", (9, 9), (255, 0, 0)), 40, 3, VT340_CELL)
+    assert np.array_equal(np.unique(read_sixel(codes)), [0, 255])
+    assert len(codes) < 200
 
 
 @pytest.mark.parametrize(
@@ -108,6 +152,16 @@ def test_iterm2_gets_the_picture_in_one_code() -> None:
         ({"TERM": "xterm-256color", "TERM_PROGRAM": "vscode", "KITTY_WINDOW_ID": "1"}, None),
         ({"TERM": "xterm-256color", "TERM_PROGRAM": "Apple_Terminal"}, None),
         ({"TERM": "xterm-256color"}, None),
+        ({"TERM": "foot"}, sixel),
+        ({"TERM": "foot-extra"}, sixel),
+        ({"TERM": "footstool"}, None),
+        ({"TERM": "mlterm-256color"}, sixel),
+        ({"TERM": "xterm", "TERM_PROGRAM": "mintty"}, sixel),
+        ({"TERM": "xterm-256color", "KONSOLE_VERSION": "220400"}, sixel),
+        ({"TERM": "xterm-256color", "KONSOLE_VERSION": "211203"}, None),
+        ({"TERM": "xterm-256color", "WT_SESSION": "2f1c"}, sixel),
+        ({"TERM": "xterm-256color", "WT_SESSION": "2f1c", "TERM_PROGRAM": "vscode"}, None),
+        ({"TERM": "tmux-256color", "WT_SESSION": "2f1c", "TMUX": "x"}, None),
         ({"TERM": "screen-256color", "LC_TERMINAL": "iTerm2"}, None),  # tmux here, ssh to there
         ({"TERM": "tmux-256color", "TERM_PROGRAM": "tmux", "KITTY_WINDOW_ID": "1"}, None),
         ({}, None),
@@ -147,10 +201,10 @@ def test_the_shape_of_a_character_is_what_the_kernel_knows() -> None:
 
     ours, theirs = pty.openpty()
     with open(ours, "rb", buffering=0), open(theirs, "w") as stream:
-        assert cell_ratio(stream) == 2  # nobody has said
+        assert cell_size(stream) == VT340_CELL  # nobody has said
         fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("4H", 24, 80, 800, 24 * 18))
-        assert cell_ratio(stream) == pytest.approx(1.8)
-    assert cell_ratio(io.StringIO()) == 2
+        assert cell_size(stream) == (10, 18)
+    assert cell_size(io.StringIO()) == VT340_CELL
 
 
 def drawn(
@@ -160,7 +214,8 @@ def drawn(
     file: io.StringIO | None = None,
 ) -> Console:
     """Let what is drawn go to a terminal with this environment, and no other of this machine."""
-    for name in ("TERM", "TERM_PROGRAM", "LC_TERMINAL", "KITTY_WINDOW_ID", *_WITHIN):
+    others = ("LC_TERMINAL", "KITTY_WINDOW_ID", "KONSOLE_VERSION", "WT_SESSION")
+    for name in ("TERM", "TERM_PROGRAM", *others, *_WITHIN):
         monkeypatch.delenv(name, raising=False)
     for name, value in environ.items():
         monkeypatch.setenv(name, value)
@@ -186,7 +241,7 @@ def test_a_picture_keeps_its_proportions_and_fits(
     ratio: float,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(heatmap_output, "cell_ratio", lambda stream: ratio)
+    monkeypatch.setattr(heatmap_output, "cell_size", lambda stream: (10, round(10 * ratio)))
     console = drawn(monkeypatch, KITTY, size)
     heatmap_output.show_picture(noise(*picture))
     keys, shown = read_kitty(written(console))
@@ -226,7 +281,10 @@ def test_a_file_gets_half_blocks_also_where_colours_are_forced(
     assert "\x1b_G" not in written(console)
 
 
-@pytest.mark.parametrize("environ", [KITTY, ITERM2, {"TERM": "xterm-ghostty"}])
+SIXELS = {"TERM": "foot", "COLORTERM": "truecolor"}
+
+
+@pytest.mark.parametrize("environ", [KITTY, ITERM2, {"TERM": "xterm-ghostty"}, SIXELS])
 def test_photographs_are_shown_as_pictures_where_they_are_wanted(
     environ: dict[str, str], sample: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -238,7 +296,10 @@ def test_photographs_are_shown_as_pictures_where_they_are_wanted(
     said = written(console)
     assert "▀" not in said
     assert said.startswith("\n" * 18 + "\x1b[18A\x1b7")  # 72 columns of both, half as high
-    if environ is not ITERM2:
+    if environ is SIXELS:
+        codes = said[said.index("\x1bP") : said.index("\x1b8")]
+        assert read_sixel(codes).shape == (18 * 20, 72 * 10, 3)
+    elif environ is not ITERM2:
         keys, shown = read_kitty(said)
         assert (keys["c"], keys["r"]) == ("72", "18")
         assert shown.size == (1024, 512)
