@@ -2,15 +2,18 @@
 
     python -m ophglm_core.data.build_knowledge_index
 
-Needs scipy (`pip install '.[evaluate]'`). The text encoder is the bundled model's.
+Needs scipy (`pip install '.[evaluate]'`) and some fifteen minutes on two cores, most of them for
+the sentence vectors of the wordings.
 """
 
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from functools import cache
 from importlib import resources
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -26,10 +29,15 @@ from ..knowledge.library import (
 from ..knowledge.retrieval import INDEX, features, weigh, with_subject
 from ..runtime.sentence import SentenceEncoder
 
+if TYPE_CHECKING:
+    from scipy.sparse import csr_matrix
+
 #: Ridge penalty, weight of the sentence vector beside the words, and dimensions that are kept:
 #: chosen on held-out wordings.
-_PENALTY, _SEMANTIC, _DIMENSIONS = 0.3, 2.0, 192
+_PENALTY, _SEMANTIC, _DIMENSIONS = 0.6, 4.0, 192
 _MINIMUM_TEXTS = 2
+#: How exactly the ridge regression is solved: the share of what is wanted that may be left.
+_TOLERANCE = 1e-3
 #: What people ask that has nothing to do with eyes: it is to lead nowhere, so it is fitted to zero.
 _OFF_TOPIC = "off_topic_lines.json"
 
@@ -37,7 +45,6 @@ _OFF_TOPIC = "off_topic_lines.json"
 def make_index() -> dict[str, np.ndarray]:
     """Fit the projections of both languages; see `retrieval`."""
     from scipy import sparse
-    from scipy.linalg import cho_factor, cho_solve
 
     library = entries()
     embed = cache(SentenceEncoder().embed)
@@ -52,10 +59,7 @@ def make_index() -> dict[str, np.ndarray]:
             texts[language] += own
             owner[language] += [number] * len(own)
         texts[language] += off_topic[language]
-    vectors = np.stack([embed(text) for text in texts["en"]])  # [N, 384]
-    means = np.stack(
-        [np.mean([embed(t) for t in (*e.questions["en"], e.text("en"))], axis=0) for e in library]
-    )
+    means = np.stack([_mean_of(entry, embed) for entry in library])
     means /= np.linalg.norm(means, axis=1, keepdims=True)
     means -= means.mean(axis=0)
     _, _, directions = np.linalg.svd(means, full_matrices=False)
@@ -70,19 +74,17 @@ def make_index() -> dict[str, np.ndarray]:
         words = {word: column for column, word in enumerate(idf)}
         matrix = sparse.lil_matrix((len(texts[language]), len(words)), dtype=np.float32)
         for row, text in enumerate(texts[language]):
-            for word, weight in weigh(text, language, idf).items():
-                matrix[row, words[word]] = weight
+            for word, share in weigh(text, language, idf).items():
+                matrix[row, words[word]] = share
         matrix = matrix.tocsr()
-        kernel = (matrix @ matrix.T).toarray()
-        if language == "en":
-            kernel += _SEMANTIC * vectors @ vectors.T
+        # The vectors of all sentences lie close together: what sets them apart is compared.
+        vectors = np.stack([embed(text) for text in texts[language]])  # [N, 384]
+        middle = vectors.mean(axis=0)
+        vectors -= middle
+        weight = _SEMANTIC / (vectors**2).sum(axis=1).mean()
         wanted = np.zeros((len(texts[language]), targets.shape[1]), np.float32)
         wanted[: len(owner[language])] = targets[owner[language]]
-        kernel[np.diag_indices_from(kernel)] += _PENALTY
-        # Some 20,000 texts squared: in place, or three such matrices stand in memory at once.
-        # (scipy.linalg.solve 1.17 ends in a segmentation fault from 2 GiB on.)
-        factor = cho_factor(kernel, overwrite_a=True, check_finite=False)
-        duals = cho_solve(factor, wanted, check_finite=False)
+        duals = _ridge(matrix, np.sqrt(weight) * vectors, wanted)
         projection = matrix.T @ duals  # [words, D]
         scale = np.abs(projection).max(axis=1, keepdims=True) / 127 + 1e-12
         # An entry's answer is the last of its texts; none is without a word that is known.
@@ -97,9 +99,38 @@ def make_index() -> dict[str, np.ndarray]:
             f"projection_{language}": np.rint(projection / scale).astype(np.int8),
             f"scale_{language}": scale[:, 0].astype(np.float32),
         }
-        if language == "en":
-            index["semantic"] = (_SEMANTIC * vectors.T @ duals).astype(np.float16)
+        semantic = (weight * vectors.T @ duals).astype(np.float16)
+        index[f"semantic_{language}"] = semantic
+        index[f"offset_{language}"] = middle @ semantic.astype(np.float32)
     return index
+
+
+def _ridge(words: csr_matrix, vectors: np.ndarray, wanted: np.ndarray) -> np.ndarray:
+    """Solve (W Wᵀ + V Vᵀ + penalty) duals = wanted, all columns at a time, by conjugate gradients
+    (Hestenes and Stiefel 1952).
+
+    words: W, [N, words]. vectors: V, [N, 384]. wanted: [N, D]. The kernel itself, of 25,000 texts
+    squared, would take gigabytes, and the LAPACK of numpy and scipy crashes on it.
+    """
+    duals = np.zeros_like(wanted)
+    rest, step = wanted.copy(), wanted.copy()
+    left = (rest**2).sum(axis=0)
+    goal = _TOLERANCE**2 * left
+    while (left > goal).any():
+        image = words @ (words.T @ step) + vectors @ (vectors.T @ step) + _PENALTY * step
+        length = left / (step * image).sum(axis=0)
+        duals += length * step
+        rest -= length * image
+        before, left = left, (rest**2).sum(axis=0)
+        step = rest + left / before * step
+    return duals
+
+
+def _mean_of(entry: Entry, embed: Callable[[str], np.ndarray]) -> np.ndarray:
+    """Return the mean vector of an entry's texts, as they stand, in both languages, [384]."""
+    own = [t for language in LANGUAGES for t in (*entry.questions[language], entry.text(language))]
+    mean: np.ndarray = np.mean([embed(text) for text in own], axis=0)
+    return mean
 
 
 def _texts_of(entry: Entry, language: str) -> list[str]:

@@ -1,12 +1,10 @@
 """Finds the entries that answer a question, by its words and its meaning together.
 
 A question becomes a vector of its words (English stems; Chinese characters and pairs of them),
-weighted by their rarity, and, in English, of the sentence vector of MiniLM (Reimers and Gurevych
-2019, arXiv 1908.10084). Ridge regression carries both into the space in which each entry is the
-mean of its English wordings' sentence vectors; the entry whose direction is nearest answers, words
-that stand in the answer itself counted besides. So
-Chinese, which MiniLM does not know, is compared by meaning too. `data/build_knowledge_index.py`
-fits this and writes `index.npz`.
+weighted by their rarity, and of a sentence vector (`runtime.sentence`). Ridge regression carries
+both into the space in which each entry is the mean of the sentence vectors of its wordings in both
+languages; the entry whose direction is nearest answers, words that stand in the answer itself
+counted besides. `data/build_knowledge_index.py` fits this and writes `index.npz`.
 """
 
 from __future__ import annotations
@@ -117,8 +115,8 @@ def weigh(text: str, language: str, idf: dict[str, float]) -> dict[str, float]:
 class Retriever:
     """Finds entries in one language.
 
-    embed: text -> its unit sentence vector, float32 [384], of the text encoder with which the index
-    was made; without it an English question is compared by its words alone.
+    embed: text -> its unit sentence vector, float32 [384], of the sentence encoder with which the
+    index was made; without it a question is compared by its words alone.
     Raises ValueError if the index belongs to another library.
     """
 
@@ -134,14 +132,15 @@ class Retriever:
             self._texts = tuple(
                 held[f"{part}_{language}"] for part in ("starts", "columns", "weights")
             )
-            self._semantic = held["semantic"].astype(np.float32)
+            self._semantic = held[f"semantic_{language}"].astype(np.float32)
+            self._offset = held[f"offset_{language}"]
             self._directions = held["entries"].astype(np.float32)
         self._entries = entries()
         if ids != [entry.id for entry in self._entries]:
             raise ValueError("The index belongs to another library; run build_knowledge_index.")
         self._subject = np.array([entry.subject for entry in self._entries])
         self._language = language
-        self._embed = embed if language == "en" else None
+        self._embed = embed
 
     def search(self, question: str, context: Iterable[str] = (), limit: int = 5) -> list[Match]:
         """Return the entries that come nearest to a question, the nearest first.
@@ -184,12 +183,12 @@ class Retriever:
         return scores
 
     def _understood(self, question: str) -> float:
-        """Return how much of a question is in words that the library has, 0 to 1.
+        """Return how much of a Chinese question is in words that the library has, 0 to 1.
 
-        1 where the sentence vector is compared, too, which knows other words. Squared: that told
-        the most questions on other things from those on eyes.
+        Squared: that told the most questions on other things from those on eyes. English ones it
+        told no better.
         """
-        if self._embed is not None:
+        if self._language != "zh":
             return 1.0
         found = set(features(question, self._language))
         known = sum(self._idf[word] ** 2 for word in found if word in self._idf)
@@ -211,7 +210,7 @@ class Retriever:
             row = self._row[word]
             result += weight * float(scales[row]) * rows[row]
         if self._embed is not None:
-            result += self._embed(question) @ self._semantic
+            result += self._embed(question) @ self._semantic - self._offset
         return result
 
     def _on_subject(self, question: str) -> np.ndarray:

@@ -5,7 +5,8 @@ photograph with the finding that the line names, with the embedded language mode
 no point. They were written without sight of the library, each with its key point as a regular
 expression, and were not used to choose anything; docs/knowledge.md has the figures. --all prints
 each answer that misses its point. A file beside this one asks others, such as
-`dev_questions.jsonl`, which were used.
+`dev_questions.jsonl`, which were used. --written lets the embedded language model write the English
+answers from the entries, as a capable one does.
 """
 
 from __future__ import annotations
@@ -15,6 +16,8 @@ import json
 import re
 import time
 from collections import Counter, defaultdict
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -39,15 +42,40 @@ def photograph(finding: str | None) -> list[Findings]:
     return [Findings("a.jpg", "ok", "m", {**_LOW, found: 0.9}, [found])]
 
 
-def judge(library: Library, questions: Path = QUESTIONS) -> list[dict[str, Any]]:
+def writing(library: Library) -> Callable[[Sequence[Findings]], Chat]:
+    """Return what begins a conversation in which the embedded language model writes the answers."""
+    from ophglm_core.assistant import load
+
+    assistant = load(evidence="findings")
+
+    def begin(findings: Sequence[Findings]) -> Chat:
+        talk = assistant.chat()
+        talk.library, talk.profile = library, replace(talk.profile, parameters=2_000_000_000)
+        talk.look_at(findings)
+        return talk
+
+    return begin
+
+
+def judge(
+    library: Library,
+    questions: Path = QUESTIONS,
+    begin: Callable[[Sequence[Findings]], Chat] | None = None,
+) -> list[dict[str, Any]]:
     """Ask every question and return its line with 'answer', 'verdict' and 'seconds'.
+
+    begin: what begins a conversation; None where the language model is silent.
 
     verdict: 'holds' the point, 'abstains', 'elsewhere' (about something else), or 'misses'.
     """
     judged = []
     for line in questions.read_text(encoding="utf-8").splitlines():
         question = json.loads(line)
-        talk = Chat(photograph(question["finding"]), default_labels(), Silent(), library=library)
+        findings = photograph(question["finding"])
+        if begin is None:
+            talk = Chat(findings, default_labels(), Silent(), library=library)
+        else:
+            talk = begin(findings)
         began = time.perf_counter()
         parts = list(talk.ask(question["question"]))
         seconds = time.perf_counter() - began
@@ -69,11 +97,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("questions", nargs="?", default=QUESTIONS.name, metavar="FILE")
     parser.add_argument("--all", action="store_true")
+    parser.add_argument("--written", action="store_true")
     options = parser.parse_args()
     from ophglm_core.runtime.sentence import SentenceEncoder
 
     questions = Path(__file__).with_name(options.questions)
-    judged = judge(Library(SentenceEncoder().embed), questions)
+    library = Library(SentenceEncoder().embed)
+    judged = judge(library, questions, writing(library) if options.written else None)
     groups = defaultdict(list)
     for line in judged:
         groups["all"].append(line)
