@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Trains the bundled model anew, from ImageNet weights to the heads (about 7 hours on two cores):
+# Trains the bundled model anew, from ImageNet weights to the heads (about 8 hours on two cores):
 #   bash models/train.sh DATA WORK
 # DATA: a folder with odir5k/, eye4/, aptos2019/, idrid/ and medquad_eye/. WORK: where the stages go;
 # the last one, WORK/model, is the model. Stopped? The same command goes on.
@@ -34,6 +34,13 @@ sets=("${photographs[@]}" "${graded[@]}")
 [ -d outside ] || ophglm train-encoder "${photographs[@]}" "$data/aptos2019" --out outside \
     --from encoder --heads-only --epochs 24 --patience 8 --learning-rate 3e-4
 ophglm evaluate outside "$data/idrid"
+# The same with a second network beside it.
+seen=("${photographs[@]}" "$data/aptos2019")
+[ -d outside-second ] || ophglm train-encoder "${seen[@]}" --out outside-second --from outside --freeze 3 \
+    --size 320 --first-size 256 --epochs 4 --learning-rate 3e-4 --validation 0.1 --test 0.1
+[ -d outside-both ] || ophglm train-encoder "${seen[@]}" --out outside-both --from outside \
+    --beside outside-second --heads-only --epochs 0 --views 1 --validation 0.1 --test 0.1
+ophglm evaluate outside-both "$data/idrid"
 
 # A second network, its later blocks taught by more of the patients and at the size of small lesions,
 # beside the first: measured on the tenth of the patients that neither has seen.

@@ -18,12 +18,14 @@ import time
 from collections import Counter, defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 from ophglm_core.chat.conversation import Chat
 from ophglm_core.conditions import DEFAULT_LABELS, default_labels
 from ophglm_core.findings import Findings
+from ophglm_core.knowledge.library import entries
 from ophglm_core.knowledge.retrieval import Library
 from ophglm_core.wording import word_count
 
@@ -31,6 +33,8 @@ from ..silent import Silent
 
 QUESTIONS = Path(__file__).with_name("questions.jsonl")
 _ABSTAINS = re.compile("No checked statement|没有找到经过核对")
+#: Questions are apart from the library's wordings where they share less than this with each.
+_APART = 0.5
 _LOW = dict.fromkeys(DEFAULT_LABELS, 0.02)
 
 
@@ -92,6 +96,25 @@ def judge(
     return judged
 
 
+def _nearness(question: str, language: str) -> float:
+    """Return the largest share of words that a question has in common with a wording (Jaccard)."""
+    asked = _bag(question, language)
+    return max(len(asked & words) / len(asked | words) for words in _wordings(language))
+
+
+@cache
+def _wordings(language: str) -> list[frozenset[str]]:
+    return [_bag(w, language) for entry in entries() for w in entry.questions[language]]
+
+
+def _bag(text: str, language: str) -> frozenset[str]:
+    """Return a text's words; of Chinese, its pairs of characters."""
+    if language == "zh":
+        characters = re.sub(r"\W", "", text.lower())
+        return frozenset(characters[i : i + 2] for i in range(len(characters) - 1))
+    return frozenset(re.findall(r"\w+", text.lower()))
+
+
 def main() -> None:
     """Print the table, and with --all every answer that misses."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -120,6 +143,12 @@ def main() -> None:
         print(f"| {name} | {len(lines)} | {' | '.join(cells)} | {sum(words) / len(words):.0f} |")
     seconds = sorted(line["seconds"] for line in judged)
     print(f"seconds: median {seconds[len(seconds) // 2]:.3f}, most {seconds[-1]:.3f}")
+    apart = [line for line in judged if _nearness(line["question"], line["language"]) < _APART]
+    share = sum(line["verdict"] == "holds" for line in apart) / len(apart)
+    print(
+        f"{len(apart)} questions share less than half of their words with any wording of the "
+        f"library; of these {share:.3f} hold the point"
+    )
     if options.all:
         for line in judged:
             if line["verdict"] != "holds":
