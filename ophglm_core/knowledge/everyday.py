@@ -118,6 +118,7 @@ _PHRASES = (
     (r"\bn (?=\w)", "and "),
     (r"(?<![\w.])(-\d\d?(?:\.\d+)?)(?![\d.]| ?db)", r"\1 short-sighted"),
     (r"\bf/u\b", "follow-up"),
+    (r"\b(?:1st|first)[- ]line\b(?!:? (?:treatment|therapy|drug))", "first-line treatment"),
     (r"\bw/u\b", "work-up"),
     (r"\by/?o\b", "year old"),
     (r"\b(?:clicker|button) test\b|\btest with the (?:dots|lights|clicker)\b", "visual field test"),
