@@ -22,6 +22,7 @@ Encoder = Callable[[Image.Image, int, int, tuple[int, int]], str]
 
 #: The most bytes of a picture that an escape code of kitty may hold.
 _CHUNK = 4096
+_REPEATED = re.compile(r"(.)\1{3,}")
 #: Colours of a sixel picture; the VT340's successors have at least as many registers.
 _COLOURS = 256
 #: Width and height of a character where nobody tells them: the VT340's, which Windows Terminal
@@ -81,9 +82,6 @@ def sixel(picture: Image.Image, columns: int, rows: int, cell: tuple[int, int]) 
         strips.append("$".join(lines))
     # None behind the last one, or it would be gone below, and the terminal scroll.
     return "".join(head) + "-".join(strips) + "\x1b\\"
-
-
-_REPEATED = re.compile(r"(.)\1{3,}")
 
 
 def _png(picture: Image.Image) -> bytes:
