@@ -31,11 +31,11 @@ sets=("${photographs[@]}" "${graded[@]}")
     --heads-only --epochs 24 --patience 8 --learning-rate 3e-4
 
 # IDRiD as another hospital's photographs: heads on the same network that have seen nothing of it.
-[ -d outside ] || ophglm train-encoder "${photographs[@]}" "$data/aptos2019" --out outside \
+seen=("${photographs[@]}" "$data/aptos2019")
+[ -d outside ] || ophglm train-encoder "${seen[@]}" --out outside \
     --from encoder --heads-only --epochs 24 --patience 8 --learning-rate 3e-4
 ophglm evaluate outside "$data/idrid"
 # The same with a second network beside it.
-seen=("${photographs[@]}" "$data/aptos2019")
 [ -d outside-second ] || ophglm train-encoder "${seen[@]}" --out outside-second --from outside --freeze 3 \
     --size 320 --first-size 256 --epochs 4 --learning-rate 3e-4 --validation 0.1 --test 0.1
 [ -d outside-both ] || ophglm train-encoder "${seen[@]}" --out outside-both --from outside \

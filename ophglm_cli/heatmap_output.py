@@ -23,12 +23,13 @@ _SIDE, _SIDE_OF_BLOCKS = 512, 256
 
 def show_picture(picture: Image.Image, columns: int = 48) -> None:
     """Draw a picture at most so many columns wide, and whole within the terminal."""
-    columns, rows = _cells(picture, columns)
+    cell = cell_size(stdout.file)
+    columns, rows = _cells(picture, columns, cell)
     encode = _encoder()
     if encode is None:
         _show_half_blocks(picture, columns, rows)
         return
-    codes = encode(picture, columns, rows, cell_size(stdout.file))
+    codes = encode(picture, columns, rows, cell)
     with uninterrupted():
         stdout.file.write(below_itself(codes, rows))
         stdout.file.flush()
@@ -41,10 +42,10 @@ def _encoder() -> Encoder | None:
     return encoder(os.environ)
 
 
-def _cells(picture: Image.Image, columns: int) -> tuple[int, int]:
+def _cells(picture: Image.Image, columns: int, cell: tuple[int, int]) -> tuple[int, int]:
     """Return columns and rows that keep a picture's proportions, of which the rows are rounded
     first, as they are the coarser ones."""
-    width, height = cell_size(stdout.file)
+    width, height = cell
     per_row = (height / width) * picture.width / picture.height
     columns = max(1, min(columns, stdout.width - 2))
     rows = max(1, min(int(columns / per_row), stdout.height - 2))

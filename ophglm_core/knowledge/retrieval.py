@@ -149,8 +149,7 @@ class Retriever:
         what was found.
         """
         question = plain(question, self._language)
-        asked, known = question, self._compared(question)
-        meant = known
+        asked = question
         context = [key for key in context if key not in GENERAL_SUBJECTS]
         if implied := subjects_implied(question):
             # A drug of another disease means that one and not what was spoken of before.
@@ -158,11 +157,12 @@ class Retriever:
         if context and not subjects_named(question):
             # "Is it hereditary?" is asked of what "it" means.
             asked = with_subject(question, context[0], self._language)
-            meant = self._compared(asked)
+        meant = self._compared(asked)
         scores = self._scores(*meant, asked)
         # What is known of the question itself, or any question would be one on the subject; unless
         # it refers to that.
-        query, shared = meant if _REFERS.search(question) else known
+        itself = asked != question and not _REFERS.search(question)
+        query, shared = self._compared(question) if itself else meant
         confidence = (self._directions @ query + shared) * self._understood(question)
         return [
             Match(self._entries[i], float(scores[i]), float(confidence[i]))

@@ -82,13 +82,13 @@ class TextEncoderSession:
 
     INPUTS = ("ids", "mask")
 
-    def __init__(self, onnx: Path, tokenizer: Path, max_length: int = TEXT_MAX_LENGTH):
+    def __init__(self, onnx: Path, tokenizer: Path):
         from tokenizers import Tokenizer
 
         self._session = load_session(onnx)
         self._tokenizer = Tokenizer.from_file(str(tokenizer))
         self._tokenizer.no_padding()
-        self._tokenizer.enable_truncation(max_length)
+        self._tokenizer.enable_truncation(TEXT_MAX_LENGTH)
         unknown = getattr(self._tokenizer.model, "unk_token", None)
         self._unknown = self._tokenizer.token_to_id(unknown) if unknown else None
 

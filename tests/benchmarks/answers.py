@@ -31,6 +31,8 @@ from ophglm_core.wording import word_count
 
 from ..silent import Silent
 
+Begin = Callable[[Sequence[Findings], Library], Chat]
+
 QUESTIONS = Path(__file__).with_name("questions.jsonl")
 _ABSTAINS = re.compile("No checked statement|没有找到经过核对")
 #: Questions are apart from the library's wordings where they share less than this with each.
@@ -46,13 +48,18 @@ def photograph(finding: str | None) -> list[Findings]:
     return [Findings("a.jpg", "ok", "m", {**_LOW, found: 0.9}, [found])]
 
 
-def writing(library: Library) -> Callable[[Sequence[Findings]], Chat]:
+def silent(findings: Sequence[Findings], library: Library) -> Chat:
+    """Begin a conversation in which the language model says nothing."""
+    return Chat(findings, default_labels(), Silent(), library=library)
+
+
+def writing() -> Begin:
     """Return what begins a conversation in which the embedded language model writes the answers."""
     from ophglm_core.assistant import load
 
     assistant = load(evidence="findings")
 
-    def begin(findings: Sequence[Findings]) -> Chat:
+    def begin(findings: Sequence[Findings], library: Library) -> Chat:
         talk = assistant.chat()
         talk.library, talk.profile = library, replace(talk.profile, parameters=2_000_000_000)
         talk.look_at(findings)
@@ -62,24 +69,18 @@ def writing(library: Library) -> Callable[[Sequence[Findings]], Chat]:
 
 
 def judge(
-    library: Library,
-    questions: Path = QUESTIONS,
-    begin: Callable[[Sequence[Findings]], Chat] | None = None,
+    library: Library, questions: Path = QUESTIONS, begin: Begin = silent
 ) -> list[dict[str, Any]]:
     """Ask every question and return its line with 'answer', 'verdict' and 'seconds'.
 
-    begin: what begins a conversation; None where the language model is silent.
+    begin: what begins each conversation.
 
     verdict: 'holds' the point, 'abstains', 'elsewhere' (about something else), or 'misses'.
     """
     judged = []
     for line in questions.read_text(encoding="utf-8").splitlines():
         question = json.loads(line)
-        findings = photograph(question["finding"])
-        if begin is None:
-            talk = Chat(findings, default_labels(), Silent(), library=library)
-        else:
-            talk = begin(findings)
+        talk = begin(photograph(question["finding"]), library)
         began = time.perf_counter()
         parts = list(talk.ask(question["question"]))
         seconds = time.perf_counter() - began
@@ -125,8 +126,8 @@ def main() -> None:
     from ophglm_core.runtime.sentence import SentenceEncoder
 
     questions = Path(__file__).with_name(options.questions)
-    library = Library(SentenceEncoder().embed)
-    judged = judge(library, questions, writing(library) if options.written else None)
+    begin = writing() if options.written else silent
+    judged = judge(Library(SentenceEncoder().embed), questions, begin)
     groups = defaultdict(list)
     for line in judged:
         groups["all"].append(line)
