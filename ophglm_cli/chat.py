@@ -71,6 +71,18 @@ def chat(
             "It may name a patient.",
         ),
     ] = False,
+    temperature: Annotated[
+        float,
+        typer.Option(
+            min=0,
+            max=2,
+            help="Above 0, the language model's words are drawn, so that /retry gives another "
+            "answer.",
+        ),
+    ] = 0.0,
+    seed: Annotated[
+        int, typer.Option(min=0, max=2**32 - 1, help="What is drawn follows from it.")
+    ] = 0,
     no_preview: Annotated[
         bool,
         typer.Option(
@@ -116,6 +128,8 @@ def chat(
         runtime=runtime,
         four_bit=four_bit,
         gpu_layers=gpu_layers,
+        temperature=temperature,
+        seed=seed,
     )
     sitting = Sitting(assistant, assistant.chat(*(image or [])), lang, transcript, not no_preview)
     sitting.asked = questions[0] if questions else ""

@@ -7,7 +7,7 @@ import io
 import re
 import shlex
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from difflib import get_close_matches
 from pathlib import Path
@@ -46,7 +46,8 @@ class Command:
 
     name: without the slash. arguments: as help shows them. help: in English and in Chinese. run: is
     given what stands behind the name. completes: what its words are, in their order: 'path',
-    'condition', 'language' or 'command'. bare: whether it is understood without the slash.
+    'condition', 'language', 'setting', 'value' (of the setting before it) or 'command'.
+    bare: whether it is understood without the slash.
     """
 
     name: str
@@ -229,11 +230,58 @@ def _letter(sitting: Sitting, argument: str) -> None:
     show_answer(sitting, LETTER_REQUEST[sitting.language])
 
 
+def _set_lang(sitting: Sitting, value: str) -> None:
+    if value not in LANGUAGES:
+        raise UsageError(f"'{value}' is no language here; use {', '.join(LANGUAGES)}.")
+    sitting.lang = value
+
+
 def _lang(sitting: Sitting, argument: str) -> None:
-    if argument and argument not in LANGUAGES:
-        raise UsageError(f"'{argument}' is no language here; use {', '.join(LANGUAGES)}.")
-    sitting.lang = argument or sitting.lang
+    if argument:
+        _set_lang(sitting, argument)
     show_dim(say("lang", sitting.language, sitting.lang))
+
+
+def _set_preview(sitting: Sitting, value: str) -> None:
+    if value not in SWITCH:
+        raise UsageError(f"'{value}' is neither {' nor '.join(SWITCH)}.")
+    sitting.preview = value == "on"
+
+
+def _set_temperature(sitting: Sitting, value: str) -> None:
+    try:
+        temperature = float(value)
+    except ValueError:
+        raise UsageError(f"'{value}' is no number; a temperature is one from 0 to 2.") from None
+    chat = sitting.chat
+    chat.decoding = replace(chat.decoding, temperature=temperature)
+
+
+def _set_seed(sitting: Sitting, value: str) -> None:
+    try:
+        seed = int(value)
+    except ValueError:
+        raise UsageError(f"'{value}' is no whole number; a seed is one.") from None
+    sitting.chat.decoding = replace(sitting.chat.decoding, seed=seed)
+
+
+def _set(sitting: Sitting, argument: str) -> None:
+    """Show the settings of this conversation, or change one."""
+    name, _, value = argument.lower().partition(" ")
+    if name and name not in SETTINGS:
+        raise UsageError(f"There is no setting '{name}'; use {', '.join(SETTINGS)}.")
+    if value:
+        SETTINGS[name](sitting, value.strip())
+    decoding = sitting.chat.decoding
+    shown = {
+        "lang": sitting.lang,
+        "preview": SWITCH[0] if sitting.preview else SWITCH[1],
+        "temperature": f"{decoding.temperature:g}",
+        "seed": str(decoding.seed),
+    }
+    for key, now in shown.items():
+        if name in ("", key):
+            stdout.print(Text(f"{key:<14}{now}"))
 
 
 def _model(sitting: Sitting, argument: str) -> None:
@@ -340,6 +388,8 @@ _TABLE = (
     Command("letter", "", ("a letter to a colleague about the findings", "写给同道的信"), _letter),
     Command("lang", "en|zh|auto", ("the language of findings, notices and files", "界面语言"),
             _lang, ("language",)),
+    Command("set", "[NAME [VALUE]]", ("show the settings, or change one: lang, preview, "
+            "temperature, seed", "显示或修改设置"), _set, ("setting", "value")),
     Command("model", "", ("what answers come from", "显示模型"), _model),
     Command("retry", "", ("ask the last question again", "重新回答上一个问题"), _retry),
     Command("undo", "", ("forget the last question and its answer", "撤销上一个问题"), _undo),
@@ -355,6 +405,14 @@ _TABLE = (
     Command("quit", "", ("leave (Ctrl-D too)", "退出"), _quit, bare=True),
 )  # fmt: skip
 
+SWITCH = ("on", "off")
+#: What /set changes, and how.
+SETTINGS: dict[str, Callable[[Sitting, str], None]] = {
+    "lang": _set_lang,
+    "preview": _set_preview,
+    "temperature": _set_temperature,
+    "seed": _set_seed,
+}
 #: Every command by its name.
 COMMANDS = {command.name: command for command in _TABLE}
 _ALIASES = {"exit": COMMANDS["quit"], "?": COMMANDS["help"]}

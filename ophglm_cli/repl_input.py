@@ -19,7 +19,7 @@ from prompt_toolkit.styles import Style
 
 from ophglm_core.errors import InputError
 
-from .commands import COMMANDS
+from .commands import COMMANDS, SETTINGS, SWITCH
 from .phrases import LANGUAGES, say
 from .sitting import Sitting
 from .terminal import draws, stderr, stdout
@@ -148,6 +148,8 @@ class Commands(Completer):
         if kind == "path":
             yield from self._paths.get_completions(Document(word), complete_event)
             return
+        if kind == "value":
+            kind = {"lang": "language", "preview": "switch"}.get(before[0].lower(), "")
         for choice, meaning in self._choices(kind):
             if choice.startswith(word.lower()):
                 yield Completion(choice, -len(word), display_meta=meaning)
@@ -158,6 +160,12 @@ class Commands(Completer):
             return [(key, labels[key].name_in(language)) for key in labels]
         if kind == "language":
             return [(name, "") for name in LANGUAGES]
+        if kind == "setting":
+            return [(name, "") for name in SETTINGS]
+        if kind == "switch":
+            return [(name, "") for name in SWITCH]
+        if kind != "command":
+            return []
         return [(name, command.usage) for name, command in COMMANDS.items()]
 
 

@@ -20,7 +20,7 @@ from .manifest import AdapterPart, FusionPart
 from .model_folder import ModelFolder, open_model
 from .runtime.profile import EMBEDDED
 from .runtime.sentence import SentenceEncoder
-from .runtime.session import CONTEXT, LazySession, Session
+from .runtime.session import CONTEXT, GREEDY, Decoding, LazySession, Session
 from .runtime.vqa import VqaRuntime
 from .runtimes import Runtime, open_runtime
 
@@ -38,6 +38,8 @@ def load(
     four_bit: bool = False,
     gpu_layers: int | None = None,
     workers: int | None = None,
+    temperature: float = 0.0,
+    seed: int = 0,
 ) -> Assistant:
     """Open a model folder as an assistant.
 
@@ -47,8 +49,9 @@ def load(
     (what the language model sees itself), or 'both'. remark: is told in a sentence what cannot be
     had, such as a fusion module that belongs to another language model. runtime, four_bit,
     gpu_layers: what runs the language model, see `runtimes.open_runtime` and
-    `runtime.llama.LlamaSession`. workers: threads that classify; None takes all processors. Raises
-    UsageError.
+    `runtime.llama.LlamaSession`. workers: threads that classify; None takes all processors.
+    temperature, seed: how the language model's words are chosen in a conversation, see
+    `runtime.session.Decoding`. Raises UsageError.
 
     Example:
         assistant = load()
@@ -63,6 +66,7 @@ def load(
         remark,
         lambda source: open_runtime(source, runtime, four_bit, gpu_layers),
         workers,
+        Decoding(temperature, seed),
     )
 
 
@@ -81,8 +85,10 @@ class Assistant:
         remark: Callable[[str], None] = lambda sentence: None,
         runtime: Callable[[LlmSource], Runtime] = open_runtime,
         workers: int | None = None,
+        decoding: Decoding = GREEDY,
     ):
         self.model, self.evidence, self._workers = model, evidence, workers
+        self._decoding = decoding
         self._llm, self._remark = llm, remark
         self._open_runtime = runtime
 
@@ -153,6 +159,7 @@ class Assistant:
             use_soft_tokens=adapter is not None and trained is not None and trained.soft_tokens,
             thresholds={label: calibrations[label].threshold for label in self.labels},
             measured=self.model.manifest.metrics.get("labels", {}),
+            decoding=self._decoding,
             about={
                 "model": self.model.identity,
                 "encoder": f"{self.model.manifest.encoder.architecture} (onnxruntime)",

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+from ophglm_core.runtime.session import GREEDY, Decoding
+
 
 class Silent:
     """What a conversation needs of a language model's runtime."""
@@ -29,5 +31,5 @@ class Silent:
     def truncate(self, length: int) -> None:
         del self.tokens[length:]
 
-    def generate(self, limit: int) -> Iterator[str]:
+    def generate(self, limit: int, decoding: Decoding = GREEDY) -> Iterator[str]:
         yield ""

@@ -8,6 +8,7 @@ from threading import Event
 import numpy as np
 
 from ophglm_core.chat.conversation import LanguageModel
+from ophglm_core.runtime.session import GREEDY, Decoding
 
 
 class Stopped(Exception):  # noqa: N818 - not an error
@@ -51,9 +52,9 @@ class StoppableModel:
         """See LanguageModel."""
         self._model.truncate(length)
 
-    def generate(self, limit: int) -> Iterator[str]:
+    def generate(self, limit: int, decoding: Decoding = GREEDY) -> Iterator[str]:
         """See LanguageModel."""
-        for piece in self._model.generate(limit):
+        for piece in self._model.generate(limit, decoding):
             if self.stop.is_set():
                 raise Stopped
             yield piece

@@ -25,6 +25,7 @@ from ..prompts import (
     system_prompt,
 )
 from ..runtime.profile import EMBEDDED, ModelProfile
+from ..runtime.session import GREEDY, Decoding
 from ..safety.guard import Guard
 from ..wording import word_count
 from .answer import Answer, compose
@@ -63,7 +64,7 @@ class LanguageModel(Protocol):
     def append_text(self, text: str) -> None: ...
     def append_prompt(self, prompt: str, soft_tokens: np.ndarray | None = None) -> None: ...
     def truncate(self, length: int) -> None: ...
-    def generate(self, limit: int) -> Iterator[str]: ...
+    def generate(self, limit: int, decoding: Decoding = GREEDY) -> Iterator[str]: ...
 
 
 @dataclass(frozen=True)
@@ -91,7 +92,8 @@ class Chat:
     soft tokens before it. thresholds: per label, the probability from which it is positive.
     measured: per label, the model's metrics on test patients. about: what answers come from, by
     part: 'model', 'language_model' and so on. on_step: is told what is
-    being done while nothing can be shown yet: 'search', 'look' or 'word'.
+    being done while nothing can be shown yet: 'search', 'look' or 'word'. decoding: how the
+    language model's words are chosen; it may be changed between turns.
 
     Example:
         chat = assistant.chat("left.jpg", "right.jpg")
@@ -111,10 +113,12 @@ class Chat:
     measured: Mapping[str, Mapping[str, float | None]] = field(default_factory=dict)
     about: Mapping[str, str] = field(default_factory=dict)
     on_step: Callable[[str], None] = lambda step: None
+    decoding: Decoding = GREEDY
     #: The turns so far, also those that were stopped.
     exchanges: list[Exchange] = field(default_factory=list, init=False)
     #: Tokens a second that the language model wrote last; None before it has written.
     speed: float | None = field(default=None, init=False)
+    _written_answers: int = field(default=0, init=False)
     _messages: list[dict[str, str]] = field(default_factory=list, init=False)
     _subject: list[str] = field(default_factory=list, init=False)
     _advised: bool = field(default=False, init=False)
@@ -460,8 +464,7 @@ class Chat:
     def _sentences(self, guard: Guard) -> Iterator[str]:
         """Yield the model's sentences up to the first that does not pass the guard.
 
-        That one is taken back from the context, so that no later turn builds on it. Decoding is
-        greedy: the same question gets the same answer.
+        That one is taken back from the context, so that no later turn builds on it.
         """
         kept = len(self.model.tokens)
         shown, buffer = 0, ""
@@ -499,8 +502,9 @@ class Chat:
         From the first word on: what was before is reading and not writing.
         """
         first: tuple[float, int] | None = None
+        self._written_answers += 1
         try:
-            for piece in self.model.generate(limit):
+            for piece in self.model.generate(limit, self.decoding.of(self._written_answers)):
                 first = first or (time.perf_counter(), len(self.model.tokens))
                 yield piece
         finally:

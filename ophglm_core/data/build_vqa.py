@@ -2,8 +2,8 @@
 
 What is asked in closed form is balanced within each language: as many pictures of which yes is
 true as of which no is, left eyes as right ones, each grade as often as the others. A model that
-does not look at the picture then scores at chance. Yes and no are balanced within each source of
-pictures, too, so that it does not help to tell the sources apart.
+does not look at the picture then scores at chance. Yes and no and the grades are balanced within
+each source of pictures, too, so that it does not help to tell the sources apart.
 """
 
 from __future__ import annotations
@@ -95,7 +95,7 @@ class _Maker:
             tuple(label for label in self.labels if label in shown),
             self.language,
             records[0].patient,
-            all(r.is_complete(self.labels) for r in records),
+            all(r.can_judge(self.labels) for r in records),
         )
 
     def _yes_no(
@@ -138,11 +138,11 @@ class _Maker:
             yield self._pair([record], "which", sentence_case(answer) + stop)
 
     def severity(self, records: list[Record]) -> Iterator[VqaPair]:
-        groups: dict[str, dict[str, list[Record]]] = {}
+        groups: dict[tuple[str, str], dict[str, list[Record]]] = {}
         for record in records:
             for label, grade in _grades(record, self.labels, self.language):
-                groups.setdefault(label, {}).setdefault(grade, []).append(record)
-        for label, grades in groups.items():
+                groups.setdefault((label, record.source), {}).setdefault(grade, []).append(record)
+        for (label, _), grades in groups.items():
             # Rare grades set the number; one of a handful would leave nothing to learn.
             usable = {g: rows for g, rows in grades.items() if len(rows) >= 10} or grades
             if len(usable) < 2:

@@ -43,7 +43,7 @@ class VqaPair:
     """A question about one photograph (or, to compare, the left and the right of a patient).
 
     labels: the conditions that the pictures show, as keys. kind: see CLOSED. complete: whether all
-    labels of the pictures are known.
+    labels of the pictures are known, or their grade: an encoder is measured on such, too.
     """
 
     image: tuple[str, ...]
@@ -102,7 +102,8 @@ def read_vqa(path: Path) -> list[VqaPair]:
 def vqa_parts(pairs: list[VqaPair], split: Split) -> dict[str, list[VqaPair]]:
     """Part questions by patient as the model's encoder was: train, validation, test.
 
-    Questions about pictures of which not every label is known train only, as those pictures did.
+    Questions about pictures of which neither all labels nor the grade are known train only, as
+    those pictures did.
     """
     judge_all = not any(p.complete for p in pairs)
     parts: dict[str, list[VqaPair]] = {"train": [], "validation": [], "test": []}

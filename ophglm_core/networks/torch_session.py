@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import nullcontext
 from functools import cached_property
 from inspect import signature
@@ -18,7 +18,16 @@ from torch import Tensor
 
 from ..errors import UsageError
 from ..runtime.profile import ModelProfile
-from ..runtime.session import CONTEXT, PENALTY_WINDOW, REPEAT_PENALTY, Session
+from ..runtime.session import (
+    CONTEXT,
+    GREEDY,
+    PENALTY_WINDOW,
+    REPEAT_PENALTY,
+    TOP_K,
+    TOP_P,
+    Decoding,
+    Session,
+)
 from .language_model import TorchLanguageModel
 
 #: Tokens that are computed at once: on a CPU so few that Ctrl-C is soon heard.
@@ -79,13 +88,14 @@ class TorchSession(Session):
         """See Session."""
         return self._llm.tokenize(text)
 
-    def generate(self, limit: int) -> Iterator[str]:
+    def generate(self, limit: int, decoding: Decoding = GREEDY) -> Iterator[str]:
         """See Session."""
         limit = min(limit, self.context - len(self.tokens) - 1)
         answer: list[int] = []
         said = ""
+        choose = _chooser(decoding)
         for _ in range(limit):
-            token = self._choose(self._compute(), answer[-PENALTY_WINDOW:])
+            token = choose(_penalized(self._compute(), answer[-PENALTY_WINDOW:]))
             if token in self._ends:
                 return
             self.tokens.append(token)
@@ -103,17 +113,6 @@ class TorchSession(Session):
     def close(self) -> None:
         """See Session. The weights stay with those who share them."""
         self._trim(0)
-
-    @staticmethod
-    def _choose(logits: Tensor, before: list[int]) -> int:
-        """[V] -> the most probable token, with the penalty on those said before."""
-        from transformers import RepetitionPenaltyLogitsProcessor
-
-        if before:
-            penalty = RepetitionPenaltyLogitsProcessor(REPEAT_PENALTY)
-            said = torch.tensor([before], device=logits.device)
-            logits = penalty(said, logits[None].float())[0]
-        return int(logits.argmax())
 
     @cached_property
     def _ends(self) -> frozenset[int]:
@@ -181,3 +180,40 @@ class TorchSession(Session):
             if surplus > 0:
                 layer.crop(-surplus)
         del self._held[length:]
+
+
+def _penalized(logits: Tensor, before: list[int]) -> Tensor:
+    """[V] -> logits [1, V], with the penalty on the tokens said before."""
+    from transformers import RepetitionPenaltyLogitsProcessor
+
+    logits = logits[None].float()
+    if before:
+        said = torch.tensor([before], device=logits.device)
+        logits = RepetitionPenaltyLogitsProcessor(REPEAT_PENALTY)(said, logits)
+    return logits
+
+
+def _chooser(decoding: Decoding) -> Callable[[Tensor], int]:
+    """Return what takes a token by its logits [1, V]: the most probable one, or it draws one.
+
+    In llama.cpp's order: the temperature does not change which tokens are drawn from.
+    """
+    if not decoding.temperature:
+        return lambda logits: int(logits.argmax())
+    from transformers import TemperatureLogitsWarper, TopKLogitsWarper, TopPLogitsWarper
+
+    warpers = (
+        TopKLogitsWarper(TOP_K),
+        TopPLogitsWarper(TOP_P),
+        TemperatureLogitsWarper(decoding.temperature),
+    )
+    generator = torch.Generator().manual_seed(decoding.seed)
+    read = torch.empty(1, 0, dtype=torch.long)  # none of them asks what was read
+
+    def draw(logits: Tensor) -> int:
+        logits = logits.cpu()
+        for warper in warpers:
+            logits = warper(read, logits)
+        return int(torch.multinomial(logits.softmax(-1), 1, generator=generator))
+
+    return draw

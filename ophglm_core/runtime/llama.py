@@ -20,7 +20,16 @@ import numpy as np
 from ..chat_template import neutralize, render
 from ..errors import UsageError
 from .profile import ModelProfile, profile_of
-from .session import CONTEXT, PENALTY_WINDOW, REPEAT_PENALTY, Session
+from .session import (
+    CONTEXT,
+    GREEDY,
+    PENALTY_WINDOW,
+    REPEAT_PENALTY,
+    TOP_K,
+    TOP_P,
+    Decoding,
+    Session,
+)
 from .threads import thread_count
 
 # llama.cpp's OpenMP threads spin while they wait for each other; on a busy machine that takes many
@@ -108,7 +117,7 @@ class LlamaSession(Session):
         """See Session. special: whether special tokens are read as such."""
         return list(self._llama.tokenize(text.encode(), add_bos=False, special=special))
 
-    def generate(self, limit: int) -> Iterator[str]:
+    def generate(self, limit: int, decoding: Decoding = GREEDY) -> Iterator[str]:
         """See Session."""
         decoder = codecs.getincrementaldecoder("utf-8")("ignore")
         limit = min(limit, self.context - len(self.tokens) - 1)
@@ -117,7 +126,15 @@ class LlamaSession(Session):
         before = len(self.tokens) - self._shared_prefix(self._held())
         self.computed += before
         self._compute_soft_tokens()
-        stream = self._llama.generate(self.tokens, temp=0.0, repeat_penalty=REPEAT_PENALTY)
+        self._llama.set_seed(decoding.seed)
+        stream = self._llama.generate(
+            self.tokens,
+            top_k=TOP_K,
+            top_p=TOP_P,
+            min_p=0.0,
+            temp=decoding.temperature,
+            repeat_penalty=REPEAT_PENALTY,
+        )
         for number, token in enumerate(stream):
             if self._ends(token) or number >= limit:
                 return

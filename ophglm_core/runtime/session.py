@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -17,10 +18,46 @@ from ..prompts import IMAGE_PLACEHOLDER
 from .profile import ModelProfile
 
 #: A token among the last so many of an answer is made less probable by this factor (Keskar et al.
-#: 2019, arXiv 1909.05858); else decoding is greedy, so that a question gets one answer.
+#: 2019, arXiv 1909.05858).
 REPEAT_PENALTY, PENALTY_WINDOW = 1.1, 64
+#: Where tokens are drawn, one of so many, the most probable ones that together have this
+#: probability (Fan et al. 2018, arXiv 1805.04833; Holtzman et al. 2020, arXiv 1904.09751).
+TOP_K, TOP_P = 40, 0.95
+_HIGHEST_TEMPERATURE = 2.0
 #: Tokens of a conversation.
 CONTEXT = 4096
+
+
+@dataclass(frozen=True)
+class Decoding:
+    """How a language model's words are chosen.
+
+    temperature: 0 takes the most probable token, so that a question gets one answer; above it,
+    tokens are drawn, improbable ones the oftener the higher it is. seed: what is drawn follows from
+    it. Raises UsageError for a temperature that is not in 0..2 or a seed that is not in
+    0..2^32 - 1.
+    """
+
+    temperature: float = 0.0
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.temperature <= _HIGHEST_TEMPERATURE:
+            raise UsageError(
+                f"A temperature is a number from 0 to {_HIGHEST_TEMPERATURE:g}, not "
+                f"{self.temperature:g}."
+            )
+        if not 0 <= self.seed < 2**32:
+            raise UsageError(f"A seed is a number from 0 to {2**32 - 1}, not {self.seed}.")
+
+    def of(self, number: int) -> Decoding:
+        """Return the decoding of a conversation's answer with this number: each has a seed of its
+        own, so that one which is asked for again is another."""
+        return replace(self, seed=(self.seed + number) % 2**32)
+
+
+#: The most probable words.
+GREEDY = Decoding()
 
 
 class Session(ABC):
@@ -58,8 +95,8 @@ class Session(ABC):
         """Return a text's tokens, special ones among them, without any that would be added."""
 
     @abstractmethod
-    def generate(self, limit: int) -> Iterator[str]:
-        """Continue the context greedily by up to `limit` tokens; yield the text as it comes.
+    def generate(self, limit: int, decoding: Decoding = GREEDY) -> Iterator[str]:
+        """Continue the context by up to `limit` tokens; yield the text as it comes.
 
         Ends at the model's end-of-turn or when the context is full.
         """
@@ -160,6 +197,6 @@ class LazySession:
         """See Session."""
         self._session.append_prompt(prompt, soft_tokens)
 
-    def generate(self, limit: int) -> Iterator[str]:
+    def generate(self, limit: int, decoding: Decoding = GREEDY) -> Iterator[str]:
         """See Session."""
-        return self._session.generate(limit)
+        return self._session.generate(limit, decoding)

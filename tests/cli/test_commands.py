@@ -26,6 +26,7 @@ from ophglm_core.conditions import DEFAULT_LABELS, default_labels
 from ophglm_core.errors import OphglmError, UsageError
 from ophglm_core.findings import NOTICE, NOTICE_ZH, Findings
 from ophglm_core.knowledge.retrieval import Library
+from ophglm_core.runtime.session import Decoding
 
 from ..silent import Silent
 
@@ -236,6 +237,30 @@ def test_the_language_is_the_user_s_or_the_question_s_or_the_locale_s(
     assert "糖尿病" in room.do("/findings")
     with pytest.raises(UsageError, match="'fr'"):
         room.do("/lang fr")
+
+
+def test_settings_are_shown_and_changed(room: Room) -> None:
+    before = room.do("/set").split()
+    assert before == ["lang", "auto", "preview", "on", "temperature", "0", "seed", "0"]
+    assert room.do("/set temperature 0.7").split() == ["temperature", "0.7"]
+    room.do("/set seed 5")
+    assert room.sitting.chat.decoding == Decoding(0.7, 5)
+    assert room.do("/set seed").split() == ["seed", "5"]
+    room.do("/set preview off")
+    assert not room.sitting.preview
+    room.do("/set lang zh")
+    assert "显示命令" in room.do("/help")
+    for wrong in (
+        "hue",
+        "hue 3",
+        "preview perhaps",
+        "temperature hot",
+        "temperature 3",
+        "seed 1.5",
+    ):
+        with pytest.raises(UsageError):
+            room.do(f"/set {wrong}")
+    assert room.sitting.chat.decoding == Decoding(0.7, 5)
 
 
 def test_what_cannot_be_graded_says_why_in_both_languages(room: Room) -> None:

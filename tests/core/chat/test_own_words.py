@@ -13,6 +13,7 @@ from ophglm_core.conditions import DEFAULT_LABELS, default_labels
 from ophglm_core.findings import Findings
 from ophglm_core.knowledge.retrieval import Library
 from ophglm_core.runtime.profile import EMBEDDED, ModelProfile, profile_of
+from ophglm_core.runtime.session import GREEDY, Decoding
 from ophglm_core.safety.citations import check_citations
 from ophglm_core.safety.guard import Guard
 
@@ -34,12 +35,14 @@ class Scripted(Silent):
         super().__init__()
         self.text = text
         self.asked: list[str] = []
+        self.decoded: list[Decoding] = []
 
     def append_prompt(self, prompt: str, soft_tokens: object = None) -> None:
         self.asked.append(prompt)
         super().append_prompt(prompt)
 
-    def generate(self, limit: int) -> Iterator[str]:
+    def generate(self, limit: int, decoding: Decoding = GREEDY) -> Iterator[str]:
+        self.decoded.append(decoding)
         for start in range(0, len(self.text), 5):
             yield self.text[start : start + 5]
 
@@ -139,6 +142,22 @@ def test_a_capable_model_answers_from_numbered_passages(library: Library) -> Non
     assert source.source
     assert "[1] " in model.asked[0]
     assert "Question: Does glaucoma run in families?" in model.asked[0]
+
+
+def test_each_answer_is_drawn_with_a_seed_of_its_own(library: Library) -> None:
+    drawn = []
+    for _ in range(2):
+        model = Scripted("Having a relative with glaucoma raises the risk of glaucoma [1].")
+        talk = Chat([GLAUCOMA], default_labels(), model, CAPABLE, library=library)
+        list(talk.ask("Does glaucoma run in families?"))
+        talk.decoding = Decoding(0.7, 2**32 - 1)
+        list(talk.ask("Does glaucoma run in families?"))
+        talk.undo()
+        list(talk.ask("Does glaucoma run in families?"))
+        drawn.append(model.decoded)
+    assert drawn[0] == drawn[1]
+    assert [d.temperature for d in drawn[0]] == [0, 0.7, 0.7]
+    assert drawn[0][1].seed != drawn[0][2].seed  # asked again, another answer
 
 
 def test_what_rests_on_nothing_is_followed_by_what_is_known(library: Library) -> None:

@@ -21,6 +21,7 @@ from ophglm_core.model_folder import open_model
 from ophglm_core.networks.language_model import TorchLanguageModel
 from ophglm_core.networks.torch_session import TorchSession
 from ophglm_core.runtime.llama import LlamaSession
+from ophglm_core.runtime.session import Decoding
 from ophglm_core.runtime.vqa import VqaRuntime
 from ophglm_core.runtimes import TorchRuntime, open_runtime, runtime_of
 
@@ -57,6 +58,31 @@ def say(session: Any, prompt: str, soft_tokens: np.ndarray | None = None, limit:
     session.truncate(0)
     session.append_prompt(prompt, soft_tokens)
     return "".join(session.generate(limit))
+
+
+@pytest.mark.parametrize("runtime", ["torch", "local"])
+def test_words_are_drawn_by_temperature_and_seed(
+    runtime: str, session: TorchSession, local: LlamaSession
+) -> None:
+    drawing: TorchSession | LlamaSession = session if runtime == "torch" else local
+    prompt = turn("Is it normal?", drawing)
+
+    def drawn(temperature: float, seed: int) -> str:
+        drawing.truncate(0)
+        drawing.append_prompt(prompt)
+        return "".join(drawing.generate(12, Decoding(temperature, seed)))
+
+    plain = say(drawing, prompt)
+    assert drawn(1.5, 7) == drawn(1.5, 7) != plain
+    assert len({drawn(1.5, seed) for seed in range(4)}) > 1
+    assert drawn(0, 8) == plain
+    assert drawn(1e-6, 8) == plain  # next to nothing but the most probable
+
+
+@pytest.mark.parametrize(("temperature", "seed"), [(-0.1, 0), (2.1, 0), (float("nan"), 0), (1, -1)])
+def test_what_is_no_temperature_or_seed_is_refused(temperature: float, seed: int) -> None:
+    with pytest.raises(UsageError):
+        Decoding(temperature, seed)
 
 
 @pytest.mark.parametrize("soft", [False, True])
