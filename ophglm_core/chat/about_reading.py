@@ -7,12 +7,15 @@ from collections.abc import Mapping, Sequence
 from .. import knowledge
 from ..conditions import NORMAL, LabelSet
 from ..findings import Findings
+from ..knowledge.library import Entry, entries
 from ..wording import joined, percent
-from .parts import NO_PHOTOGRAPH, AnswerPart, found_in, what_to_do
-from .question import Question
+from .parts import NO_PHOTOGRAPH, AnswerPart, found_in, what_to_do, which_eyes
+from .question import Question, asks_which_eye
 
 #: Of these the photograph says nothing.
-OF_PROGRAM = frozenset({"abilities", "accuracy", "where", "quality"})
+OF_PROGRAM = frozenset(
+    {"abilities", "accuracy", "where", "quality", "sources", "privacy", "open_photograph"}
+)
 
 _ABILITIES = (
     "It is a program and no doctor. It reads a fundus photograph for {}, shows where it looked, "
@@ -32,6 +35,50 @@ _GRADABLE = (
     "in the picture, so it was graded.",
     "照片的大小、亮度、颜色、清晰度和视网膜范围均通过检查，因此可以判读。",
 )
+_REASON = (
+    "It looked at the colour photograph alone, not at eye pressure, visual field, OCT or history. "
+    "A neural network that learned from photographs with doctors' labels gives each condition a "
+    "probability; /heatmap shows which parts of the photograph spoke for it.",
+    "它只看了这张彩色眼底照片，没有眼压、视野、OCT和病史。神经网络从医生标注过的照片中学习，"
+    "给出每种疾病的概率；/heatmap 显示照片的哪些部分支持该结果。",
+)
+_DISAGREES = (
+    "An examination counts for more than this reading: it adds eye pressure, visual field, OCT and "
+    "history, and sees what a photograph cannot. A photograph without findings does not exclude a "
+    "disease, and a finding can be a false alarm. Ask the examiner what was found, and show this "
+    "result.",
+    "医生的检查比这一读片结果更重要：检查还包括眼压、视野、OCT和病史，能看到照片看不到的内容。"
+    "照片未见异常不能排除疾病，照片提示异常也可能是误报。请向检查者询问依据，并出示此结果。",
+)
+_NOT_EXCLUDED = (
+    "A photograph without findings does not exclude a disease: an examination sees more.",
+    "照片未见异常不能排除眼病，医生检查能看到更多。",
+)
+_SOURCES = (
+    "What is generally known comes from a library of {} checked entries; each names its source, "
+    "which stands beneath the answer. What is said of a photograph comes from the classifier.",
+    "一般知识来自含{}条经核对条目的资料库，每条都注明来源，列在回答下方；关于照片的结论来自分类器。",
+)
+_RESTS_ON = ("The last answer rests on: {}.", "上一个回答依据：{}。")
+_PRIVACY = (
+    "Photograph and conversation stay on this machine: all is computed here, nothing is sent "
+    "anywhere, and nothing is kept unless you ask for it (/save, /report, --transcript, "
+    "--history).",
+    "照片和对话都留在本机：全部计算在本机完成，不会外传；除非您要求（/save、/report、--transcript、"
+    "--history），否则不会保存。",
+)
+_OPEN = (
+    "/image FILE opens a photograph, as does dragging it into the terminal; from the shell, "
+    "`ophglm chat --image FILE`.",
+    "用 /image 文件 打开照片，也可把文件拖入终端；在命令行用 `ophglm chat --image 文件`。",
+)
+_FIXED = {
+    "where": _WHERE,
+    "reason": _REASON,
+    "disagreement": _DISAGREES,
+    "privacy": _PRIVACY,
+    "open_photograph": _OPEN,
+}
 _MEASURED = (
     "On photographs of test patients its AUC for {} was {:.2f}; at the threshold it found {} of "
     "those who have it and cleared {} of the others.",
@@ -50,6 +97,7 @@ def answer_about_reading(
     findings: Sequence[Findings],
     labels: LabelSet,
     measured: Mapping[str, Mapping[str, float | None]],
+    before: Sequence[Entry] = (),
 ) -> list[AnswerPart]:
     """Answer a question with `about_reading`; see Question, and compose for the rest."""
     asked, language = question.about_reading, question.language
@@ -60,12 +108,16 @@ def answer_about_reading(
         return [AnswerPart("knowledge", _ABILITIES[zh].format(listed))]
     if asked == "accuracy":
         return _accuracy(question, findings, labels, measured)
-    if asked == "where":
-        return [AnswerPart("knowledge", _WHERE[zh])]
-    if not findings and asked in ("urgency", "severity", "quality"):
+    if asked == "sources":
+        return [AnswerPart("knowledge", _sources(before, language))]
+    if not findings and asked in ("urgency", "severity", "quality", "reason", "certainty"):
         return [AnswerPart("knowledge", NO_PHOTOGRAPH[zh])]
+    if asked in _FIXED:
+        return [AnswerPart("knowledge", _FIXED[asked][zh])]
     if asked == "quality":
         said = [f.message or (_GRADABLE[zh] if f.status == "ok" else "") for f in findings]
+        if asks_which_eye(question.text):
+            said += which_eyes(findings, language)
         return [AnswerPart("finding", sentence) for sentence in said if sentence]
     if asked == "urgency":
         if not any(finding.status == "ok" for finding in findings):
@@ -75,7 +127,19 @@ def answer_about_reading(
         fact = knowledge.on(next(iter(found_in(findings)), NORMAL), "grades")
     else:
         fact = knowledge.general(str(asked))
-    return [] if fact is None else [AnswerPart("knowledge", fact.text(language), fact.source)]
+    parts = [] if fact is None else [AnswerPart("knowledge", fact.text(language), fact.source)]
+    if asked == "certainty" and not found_in(findings):
+        parts.append(AnswerPart("knowledge", _NOT_EXCLUDED[zh]))
+    return parts
+
+
+def _sources(before: Sequence[Entry], language: str) -> str:
+    """Name what the last answer rests on, or where answers come from."""
+    zh = language == "zh"
+    if not before:
+        return _SOURCES[zh].format(len(entries()))
+    named = dict.fromkeys(f"{e.source} ({e.url})" if e.url else e.source for e in before)
+    return _RESTS_ON[zh].format(("；" if zh else "; ").join(named))
 
 
 def _accuracy(

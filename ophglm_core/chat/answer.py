@@ -20,12 +20,12 @@ from ..knowledge.library import Entry, subjects
 from ..knowledge.retrieval import Match
 from ..wording import joined, percent, word_count
 from .about_reading import OF_PROGRAM, answer_about_reading
-from .parts import NO_PHOTOGRAPH, AnswerPart, describe_all, found_in, what_to_do
+from .parts import NO_PHOTOGRAPH, AnswerPart, describe_all, found_in, what_to_do, which_eyes
 from .question import Question
 
 #: By language; chosen on tests/benchmarks/dev_questions*.jsonl, of which these keep 98 %, and on
 #: questions about other things, of which they leave out four in five (English) and nearly all.
-_CONFIDENT = {"en": 0.37, "zh": 0.25}
+_CONFIDENT = {"en": 0.4, "zh": 0.3}
 #: Words that are asked of what was spoken of, in questions of at most so many words.
 _ELLIPTIC = re.compile(
     r"\b(?:reversible|curable|treatable|contagious|hereditary|painful|dangerous|side effects?"
@@ -36,6 +36,14 @@ _ELLIPTIC = re.compile(
     re.IGNORECASE,
 )
 _BRIEF, _BRIEF_SHARE = 5, 0.6
+#: And in the briefest, which say nothing else.
+_BARE = re.compile(
+    r"\b(?:side effects?|how often|how long|worse|apart|difference|why|tests?|mean(?:ing)?"
+    r"|alternatives?|operate|risks?|dangers?)\b"
+    r"|怎么治|咋治|治疗|方案|意思|区分|鉴别|多久|管用|有效|后果|严重|为什么|怎么查",
+    re.IGNORECASE,
+)
+_BAREST, _BARE_SHARE = 4, 0.35
 #: Scores that differ by no more are level.
 _LEVEL = 0.02
 _MARGIN, _MOST_ENTRIES, _MOST_WORDS = 0.35, 3, 120
@@ -49,6 +57,15 @@ _UNREAD = (
     "It does not read single signs or measurements off the photograph, so it cannot say whether "
     "this one shows that; a clinician has to look.",
     "本程序不从照片上读取单个征象或测量值，无法说明这张照片有没有，须由医生判读。",
+)
+_OF_THE_EYE = (
+    " It answers questions about the eye and about fundus photographs.",
+    "本程序只回答眼睛和眼底照片方面的问题。",
+)
+_ONE_EYE = (
+    "Only one photograph is open, so there is nothing to compare it with; /left FILE or /right "
+    "FILE opens the other eye's.",
+    "只打开了一张照片，无法比较；可用 /left 文件 或 /right 文件 打开另一只眼的照片。",
 )
 _NOTHING_KNOWN = (
     "No checked statement was found that answers this.",
@@ -78,12 +95,13 @@ def compose(
     matches: Sequence[Match] = (),
     advise: bool = False,
     measured: Mapping[str, Mapping[str, float | None]] = MappingProxyType({}),
+    before: Sequence[Entry] = (),
 ) -> Answer:
     """Compose an answer.
 
     labels: of the model that gave the findings. matches: what the library has on the question, the
     nearest first. advise: whether it ends with what to do next, which is said once. measured: per
-    label, the model's metrics on test patients.
+    label, the model's metrics on test patients. before: what the last answer rested on.
     """
     language = question.language
     found = found_in(findings)
@@ -94,6 +112,10 @@ def compose(
     elif findings and (seen or (question.about_photograph and not question.beyond)):
         sentences += describe_all(findings, labels, language)
         sentences += _not_found(question, findings, labels, found)
+        if question.vqa_kind == "eye":
+            sentences[:0] = which_eyes(findings, language)
+        if question.vqa_kind == "compare" and len(findings) == 1:
+            sentences[:0] = [_ONE_EYE[language == "zh"]]
     parts = [AnswerPart("finding", sentence) for sentence in sentences]
     facts: list[Statement] = []
     chosen: list[Entry] = []
@@ -106,7 +128,7 @@ def compose(
         if question.about_reading not in OF_PROGRAM:
             sentences = describe_all(findings, labels, language)
         parts = [AnswerPart("finding", s) for s in sentences]
-        known = answer_about_reading(question, findings, labels, measured)
+        known = answer_about_reading(question, findings, labels, measured, before)
     elif question.asks_dose:
         known = [AnswerPart("knowledge", NO_DOSE[language == "zh"])]
     else:
@@ -157,8 +179,11 @@ def _needed(question: Question) -> float:
     """Return the confidence from which an entry answers a question: less where it is so short that
     it leaves out what was spoken of, as in 'what can go wrong?'."""
     named = question.conditions or question.beyond
-    brief = not named and word_count(question.text) <= _BRIEF and _ELLIPTIC.search(question.text)
-    return _CONFIDENT[question.language] * (_BRIEF_SHARE if brief else 1.0)
+    level, length = _CONFIDENT[question.language], word_count(question.text)
+    if not named and length <= _BAREST and _BARE.search(question.text):
+        return level * _BARE_SHARE
+    brief = not named and length <= _BRIEF and _ELLIPTIC.search(question.text)
+    return level * (_BRIEF_SHARE if brief else 1.0)
 
 
 def nothing_known(matches: Sequence[Match], language: str) -> AnswerPart:
@@ -171,21 +196,23 @@ def nothing_known(matches: Sequence[Match], language: str) -> AnswerPart:
             if language == "zh"
             else (f" The nearest question that it can answer: “{wording}”")
         )
+    else:
+        text += _OF_THE_EYE[language == "zh"]
     return AnswerPart("knowledge", text)
 
 
 def _not_looked_for(question: Question, findings: Sequence[Findings]) -> list[str]:
     """Say of a disease that was asked about that the classifier does not look for it."""
-    if not findings:
+    if not findings and not question.about_photograph:
         return []
     zh = question.language == "zh"
     names = [subjects()[key].name_in(question.language) for key in question.beyond]
     if not names:
         return []
     if zh:
-        return [f"分类器不检测{'、'.join(names)}，照片结果既不能提示也不能排除。"]
+        return [f"分类器不检测{'、'.join(names)}，其读片结果既不能提示也不能排除。"]
     return [
-        f"The classifier does not look for {joined(names)}, so this reading neither suggests nor "
+        f"The classifier does not look for {joined(names)}, so its reading neither suggests nor "
         "excludes it."
     ]
 

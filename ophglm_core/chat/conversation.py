@@ -31,19 +31,18 @@ from ..wording import word_count
 from .answer import Answer, compose
 from .exchange import Exchange
 from .length import beginning, only_read_to
+from .lookup import look_up
 from .own_words import LIST_MARK, checked_sentences
 from .parts import AnswerPart, describe_all, found_in
 from .question import Question, parse_question
 from .tasks import do_task, task_in
-from .things import thing_meant
+from .understanding import subject_returned_to, understand
 from .visual_answer import PhotographReader, VisualAnswers
 
 _ANSWER_TOKENS, _OWN_ANSWER_TOKENS = 160, 400
 _SENTENCES = 4
 #: Of what a small model begins with; less, such as "The doctor decides.", adds nothing.
 _FEWEST_WORDS = 6
-#: Entries asked of the library: some to answer with, and some for "tell me more".
-_MATCHES = 6
 #: Turns for which an emergency, or a treatment, that was told goes on to be what "it" means.
 _REMEMBERED = 3
 #: Share of a small model's content words that must come from what it was given.
@@ -159,6 +158,7 @@ class Chat:
             self._remember(exchange.text, exchange.parts)
             self._advised |= any(part.kind == "recommendation" for part in exchange.parts)
             self._subject = self._subject_of(exchange.question, exchange.entries)
+            exchange.subject = tuple(self._subject)
 
     def name_eye(self, index: int, eye: str) -> None:
         """Take a photograph for that of an eye, 'left' or 'right'; the conversation goes on."""
@@ -217,7 +217,7 @@ class Chat:
                 self.undo()
 
     def _answer(self, exchange: Exchange) -> Generator[AnswerPart]:
-        from ..safety.red_flags import assess  # whose patterns take a while to compile
+        from ..safety.red_flags import SUBJECTS, assess  # whose patterns take a while to compile
 
         # Warning signs are looked for in all that was asked, and before anything is loaded.
         flag = assess(exchange.text, exchange.question.language)
@@ -232,17 +232,26 @@ class Chat:
             yield AnswerPart("red_flag", flag.text)
             if flag.symptoms and not flag.diagnosed:
                 # Nothing else: whoever reads this should be on the way and not read on.
+                self._subject = list(filter(None, map(SUBJECTS.get, flag.symptoms)))[:1]
+                exchange.subject = tuple(self._subject)
                 return
         if self._shorten(exchange):
             shortened = only_read_to(exchange.text, exchange.question.language)
             yield AnswerPart("remark", shortened)
+        exchange.question, exchange.task = self._understood(exchange.text)
         question, task = exchange.question, exchange.task
         matches: list[Match] = []
         if task is None and question.vqa_kind is None and question.about_reading is None:
             self.on_step("search")
             matches = self._search(question)
         answer = compose(
-            question, self.findings, self.labels, matches, not self._advised, self.measured
+            question,
+            self.findings,
+            self.labels,
+            matches,
+            not self._advised,
+            self.measured,
+            self._rested_on(),
         )
         if task is not None:
             earlier = self.exchanges[:-1]
@@ -262,6 +271,7 @@ class Chat:
         exchange.entries = answer.entries
         exchange.further = tuple(m.entry for m in matches if m.entry not in answer.entries)
         self._subject = self._subject_of(question, answer.entries)
+        exchange.subject = tuple(self._subject)
         yield from answer.findings
         reading = visual.beside_findings(question) if visual else None
         if reading is not None:
@@ -278,29 +288,40 @@ class Chat:
         yield from answer.recommendation
         self._advised = self._advised or bool(answer.recommendation)
 
+    def _understood(self, text: str) -> tuple[Question, str | None]:
+        """Return the question that a turn asks, and its task."""
+        turns, subject = self.exchanges[:-1], self._spoken_of()
+        shown, embed = bool(self.findings), self.library.embed
+        return understand(text, self.labels, turns, subject, shown, embed)
+
+    def _rested_on(self) -> tuple[Entry, ...]:
+        """Return the entries of the last answer that had some, a few turns ago."""
+        turns = self.exchanges[-_REMEMBERED - 1 : -1]
+        return next((turn.entries for turn in reversed(turns) if turn.entries), ())
+
+    def _spoken_of(self) -> list[str]:
+        """Return what "it" means, where a turn does not say it."""
+        return self._subject or self.found or ([NORMAL] if self.findings else [])
+
     def _search(self, question: Question) -> list[Match]:
-        """Return what the library has on a question, and on what its "it" or "they" may mean."""
-        context = self._subject or self.found or ([NORMAL] if self.findings else [])
-        text, language = question.text, question.language
-        matches = self.library.search(text, language, context, _MATCHES)
-        meant = thing_meant(text, [turn.text for turn in self.exchanges[-_REMEMBERED - 1 : -1]])
-        if meant is None or question.conditions or question.beyond:
-            return matches
-        # "Is it painful?" may be asked of the disease or of its treatment: what fits better counts.
-        others = self.library.search(f"{text} {meant}", language, context, _MATCHES)
-        return max(matches, others, key=lambda found: found[0].score if found else 0.0)
+        """Return what the library has on a question, the nearest first."""
+        turns = self.exchanges[:-1]
+        returned = subject_returned_to(question.text, turns, question.language)
+        before = [turn.text for turn in turns[-_REMEMBERED:]]
+        return look_up(self.library, question, returned or self._spoken_of(), before)
 
     def _still_urgent(self, exchange: Exchange) -> str | None:
         """Return what was said of an emergency a few turns ago, where this turn is about it: asks
         how long it can wait, or tells which symptom is not there."""
-        from ..safety.later_turns import still_urgent
+        from ..safety.later_turns import still_urgent, what_it_may_be
 
-        question = exchange.question
-        said = (turn.red_flag for turn in reversed(self.exchanges[-_REMEMBERED - 1 : -1]))
-        earlier = next((text for text in said if text is not None), None)
-        if earlier is None or question.conditions or question.beyond:
+        question, text = exchange.question, exchange.text
+        flagged = [turn for turn in self.exchanges[-_REMEMBERED - 1 : -1] if turn.red_flag]
+        if not flagged or question.conditions or question.beyond:
             return None
-        return still_urgent(exchange.text, earlier, question.language)
+        told = [turn for turn in flagged if turn.subject] or flagged
+        meant = what_it_may_be(text, told[-1].text, question.language)
+        return meant or still_urgent(text, str(flagged[-1].red_flag), question.language)
 
     def _shorten(self, exchange: Exchange) -> bool:
         """Keep the beginning of a question that is too long, and return whether it was.

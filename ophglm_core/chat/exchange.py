@@ -17,7 +17,7 @@ class Exchange:
     that was shown, also of an answer that was stopped. entries: of the library among them; further:
     those that came after them. complete: False where the answer was stopped. first_part and
     seconds: from the question to the first part and to the end of the answer; None where there was
-    neither. asked: all that was asked, where that was longer.
+    neither. asked: all that was asked, where that was longer. subject: what "it" means after it.
     """
 
     question: Question
@@ -29,6 +29,11 @@ class Exchange:
     first_part: float | None = None
     seconds: float | None = None
     asked: str | None = None
+    subject: tuple[str, ...] = ()
+
+    def tells(self, kind: str) -> bool:
+        """Whether a part of this kind was shown."""
+        return any(part.kind == kind for part in self.parts)
 
     @property
     def text(self) -> str:

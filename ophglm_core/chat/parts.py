@@ -9,7 +9,7 @@ from .. import knowledge as knowledge_base
 from ..conditions import NORMAL, LabelSet
 from ..findings import Findings
 from ..knowledge import Statement
-from ..wording import describe, eye_name
+from ..wording import describe, eye_name, sentence_case
 
 KINDS = (
     "red_flag",
@@ -26,6 +26,15 @@ KINDS = (
 NO_PHOTOGRAPH = (
     "No photograph was given, so there is nothing to read; name one with --image.",
     "没有给出照片，无法读片；请用 --image 指定照片。",
+)
+
+
+_EYE = (
+    ("{} is the {}.", "{}：{}。"),
+    (
+        "Which eye {} shows is not known from its name; /left or /right says it.",
+        "从文件名看不出{}是哪只眼；可用 /left 或 /right 指定。",
+    ),
 )
 
 
@@ -72,6 +81,22 @@ def photograph_name(findings: Sequence[Findings], index: int, language: str) -> 
     if not eye:
         return number
     return f"{number}（{eye}）" if zh else f"{number} ({eye})"
+
+
+def which_eyes(findings: Sequence[Findings], language: str) -> list[str]:
+    """Say of each photograph which eye it shows and how that is known, or that it is not."""
+    zh = language == "zh"
+    said = []
+    for number, finding in enumerate(findings, 1):
+        one = len(findings) == 1
+        if zh:
+            subject = "这张照片" if one else f"第{number}张照片"
+        else:
+            subject = "the photograph" if one else f"photograph {number}"
+        eye = eye_name(finding, language)
+        sentence = (_EYE[0] if eye else _EYE[1])[zh].format(subject, eye)
+        said.append(sentence_case(sentence))
+    return said
 
 
 def what_to_do(findings: Sequence[Findings]) -> Statement | None:

@@ -7,24 +7,48 @@ from dataclasses import dataclass
 
 from ..conditions import LabelSet
 from ..knowledge.library import GENERAL_SUBJECTS, subjects_named
-from ..wording import is_chinese
+from ..wording import is_chinese, word_count
 from .unread import asks_unread
 
 _ABOUT_PHOTOGRAPH = re.compile(
     r"\b(?:photo\w*|image|picture|this eye|these eyes|finding|result|reading|classifier"
     r"|the other eye"
-    r"|do i have|have i got|does (?:he|she|the patient) have|compare)\b"
+    r"|do i have|have i got|does (?:he|she|the patient) have|compare"
+    r"|(?:do|does|can|could) (?:you|it|the (?:model|program|classifier|app|ai)) (?:detect|find|see"
+    r"|spot|recogni[sz]e|look for|screen for|diagnose|pick up))\b"
+    r"|你(?:能|会|可以|可)?(?:查出|检测|发现|识别|看出|诊断|筛查)"
     r"|^\W*what(?:'s| is) (?:this|it|that)\W*$|照片|图像|图片|这只眼|结果|概率|另一只眼|比较"
     r"|^\W*这?是什么\W*$",
     re.IGNORECASE,
 )
 
+#: A question for a dose, and not one about doses, such as which risks there are besides.
 _ASKS_DOSE = re.compile(
-    r"\b(?:dos(?:e|es|age|ing)|milligrams?|mg|how (?:many|much) (?:\w+ )?(?:drops|pills|tablets"
-    r"|units|ml)|how (?:many|much) .{0,60}\b(?:take|give|prescribe|start|use|put in))\b"
-    r"|剂量|多少(?:毫克|克|片|滴|毫升|mg)|用量|(?:吃|用|服|滴|开)(?:多少|几)(?:片|滴|粒|次|毫克)?",
+    r"\b(?:what(?:'?s)?|which|how (?:much|high|big|strong)|right|correct|usual|typical|normal"
+    r"|standard|max\w*|starting|initial|recommended|safe|exact|loading|daily)\b(?:(?!apart|besides|than|risk)[^.?!,;:]){0,30}"
+    r"\bdos(?:e|es|age|ing)\b"
+    r"|^\W*(?:the )?dos(?:e|es|age|ing)\b|(?<!from )(?<!than )(?<!besides )\bdos(?:e|age|ing)\W*"
+    r"(?:pls|please)?(?:\?|\W*$)|\bmg(?:/kg)?\s*\?"
+    r"|\b(?:need|give|tell|know|want)\b[^.?!]{0,30}\bdos(?:e|age|ing)\b"
+    r"|\b(?:how (?:many|much)|\d+) (?:milligrams?|mg)\b(?!/)"
+    r"|\bwhat (?:strength|concentration|percentage)\b"
+    r"|\bhow (?:many|much) (?:\w+ )?(?:drops|pills|tablets|units|ml)\b"
+    r"|\bhow (?:many|much) (?!weight|importance|attention|time|trust|notice).{0,60}"
+    r"\b(?:take|give|prescribe|start|use|put in)\b"
+    r"|(?:什么|多少|多大|怎么|几|的)剂量|^\W*剂量|剂量(?:是|应|该|多少|怎么|呢|？|\?|$)"
+    r"|多少(?:毫克|克|片|滴|毫升|mg|浓度)|什么浓度|用量|(?:吃|用|服|滴|开)(?:多少|几)(?:片|滴|粒|次|毫克)?",
     re.IGNORECASE,
 )
+#: What insists on a number that was refused.
+_INSISTS = re.compile(
+    r"\b(?:roughly|about|approx\w*|ball ?park|rough idea|just (?:a|the|give|tell)|a number|come on"
+    r"|i'?m (?:a|the|an|her|his) (?:doctor|nurse|gp|physician|ophthalmologist|optometrist"
+    r"|pharmacist|consultant|resident)|strength|how (?:many|much|often)|in general|normally"
+    r"|usually|typical)\b"
+    r"|大概|大约|左右|说个数|个数|我是(?:医生|护士|大夫|药师)|估计|一般|通常|浓度|剂量|直接告诉|到底",
+    re.IGNORECASE,
+)
+_MOST_WORDS_TO_INSIST = 9
 
 #: Questions about this reading and the program, which no entry of the library answers.
 _ABOUT_READING = {
@@ -177,8 +201,10 @@ class Question:
     photograph. vqa_kind: which of the kinds of questions it is that the fusion module was trained
     on, None for all others. asks_dose: whether it asks how much of a drug is taken. about_reading:
     what it asks of this reading or the program: 'certainty', 'limits', 'urgency', 'severity',
-    'quality', 'where', 'accuracy' or 'abilities'. asks_unread: whether it asks this photograph for
-    a single sign or a measure, which the model does not read.
+    'quality', 'where', 'accuracy', 'abilities', 'reason', 'sources', 'disagreement', 'privacy' or
+    'open_photograph'. asks_unread: whether it asks this photograph for
+    a single sign or a measure, which the model does not read. wanted: what it asks in other words,
+    where its own leave something out.
     """
 
     text: str
@@ -190,6 +216,12 @@ class Question:
     asks_dose: bool = False
     about_reading: str | None = None
     asks_unread: bool = False
+    wanted: str = ""
+
+    @property
+    def looked_up(self) -> str:
+        """What is asked, in words that say all of it."""
+        return self.wanted or self.text
 
 
 def parse_question(text: str, labels: LabelSet) -> Question:
@@ -211,6 +243,23 @@ def parse_question(text: str, labels: LabelSet) -> Question:
         about_reading=_about_reading(text, named=bool(conditions or beyond)),
         asks_unread=asks_unread(_plain(text)),
     )
+
+
+_EYE = re.compile(
+    r"\b(?:which|what) (?:eye|side)\b|\bleft or right\b|左眼还是右眼|哪只眼|哪侧", re.IGNORECASE
+)
+
+
+def asks_which_eye(text: str) -> bool:
+    """Whether a text asks which eye is shown, perhaps along with something else."""
+    return bool(_EYE.search(text))
+
+
+def insists_on_dose(question: Question) -> bool:
+    """Whether a question that follows a refused dose asks for it again, as in 'just roughly'."""
+    named = question.conditions or question.beyond
+    brief = word_count(question.text) <= _MOST_WORDS_TO_INSIST
+    return brief and not named and bool(_INSISTS.search(question.text))
 
 
 def _plain(text: str) -> str:

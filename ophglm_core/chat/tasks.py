@@ -19,15 +19,20 @@ from .exchange import Exchange
 from .parts import AnswerPart, describe_all, found_in, what_to_do
 
 _TASKS = {
-    "greeting": r"^\W*(?:hi|hello|hey|good (?:morning|evening|afternoon)"
-    r"|thanks?(?: you)?(?: very much)?|ok(?:ay)?|bye)\W*$"
-    r"|^\W*(?:你好|您好|谢谢|多谢|好的|再见)\W*$",
+    "hello": r"^\W*(?:hi|hello|hey|good (?:morning|evening|afternoon)|ok(?:ay)?)(?: there)?\W*$"
+    r"|^\W*(?:你好|您好|好的)\W*$",
+    "thanks": r"^\W*(?:ok(?:ay)?|great|perfect|good|fine|super|lovely)?\W*"
+    r"(?:thanks?(?: you)?(?: (?:very|so) much| a lot)?|thx|ty|cheers|ta)\W*$"
+    r"|^\W*(?:谢谢|多谢|感谢)(?:你|您|了|啦)*\W*$",
+    "bye": r"^\W*(?:(?:ok(?:ay)?|great|thanks?(?: you)?)\W+)*(?:good)?bye(?: bye)?\W*$"
+    r"|^\W*(?:谢谢\W*)?(?:再见|拜拜)\W*$",
     "letter": r"\b(?:write|draft|prepare|make|compose)\b.{0,30}\b(?:letter|referral|note)\b"
-    r"|\bletter (?:to|for) (?:the|my|his|her|a) (?:gp|doctor|physician|referr\w+)|写.{0,8}(?:信"
-    r"|转诊单|转诊信)",
+    r"|\bletter (?:to|for) (?:(?:the|my|his|her|a) )?(?:gp|doctor|physician|referr\w+)"
+    r"|写.{0,8}(?:信|转诊单|转诊信)",
     "summary": r"\bsummar(?:y|i[sz]e)\b.{0,30}\b(?:conversation|talk|chat|discussion|so far|this"
     r"|all|everything)\b"
-    r"|^\W*summar(?:y|i[sz]e)\W*$|(?:总结|小结|概括).{0,6}(?:对话|谈话|以上|一下|内容)",
+    r"|^\W*(?:a )?summar(?:y|i[sz]e)(?: it)?(?:,? (?:please|pls))?\W*$"
+    r"|(?:总结|小结|概括).{0,6}(?:对话|谈话|以上|一下|内容)",
     "patient": r"\b(?:explain|say|put|tell|describe)\b.{0,40}\b(?:to (?:a|the|my|this) patient"
     r"|in (?:plain|simple|lay) "
     r"(?:words|english|language|terms)|for a (?:patient|lay\w*))"
@@ -41,23 +46,25 @@ _TASKS = {
     r"|the) (?:colleague|ophthalmologist|consultant|registrar)"
     r"|向(?:同事|同行|上级医师|专科医生)(?:汇报|说明|解释)",
     "shorter": r"^\W*(?:please )?(?:in (?:one|a|a single) sentence|(?:make it )?short(?:er)?"
-    r"|briefly|tl;?dr)\W*$"
+    r"|briefly|tl;?dr)(?:,? (?:please|pls))?\W*$"
     r"|^\W*(?:请)?(?:用)?一句话(?:说|概括|总结)?\W*$|^\W*(?:短|简短)(?:一)?点\W*$",
     "more": r"^\W*(?:please )?(?:tell me |say |and )?more(?: (?:about (?:it|this|that)|please"
     r"|detail\w*))?\W*$|^\W*go on\W*$"
     r"|^\W*(?:再|多)(?:详细)?(?:说|讲)(?:一)?(?:点|些)\W*$|^\W*(?:更多|详细(?:一)?点|继续)\W*$",
     "translate": r"^\W*(?:please )?(?:(?:say|repeat|translate) (?:that|it|this) )?(?:in|into"
-    r"|to) (?:chinese|mandarin|english)(?: please)?\W*$"
+    r"|to) (?:chinese|mandarin|english)(?:,? (?:please|pls))?\W*$"
     r"|^\W*(?:请)?(?:用|翻译成)?(?:中文|英文|英语|汉语)(?:说|回答|再说一遍)?\W*$",
 }  # fmt: skip
 #: How a letter is asked for, by language.
 LETTER_REQUEST = {"en": "Write a letter to a colleague", "zh": "给同道写一封信"}
+#: What `task_in` returns.
+TASKS = frozenset(_TASKS)
 _COMPILED = {name: re.compile(pattern, re.IGNORECASE) for name, pattern in _TASKS.items()}
 
 
 def task_in(text: str) -> str | None:
     """Return the task that a text asks for: 'letter', 'summary', 'patient', 'colleague', 'shorter',
-    'more', 'translate' or 'greeting'; None for a question.
+    'more' or 'translate', or 'hello', 'thanks' or 'bye'; None for a question.
 
     Example: `task_in("Write a letter to the GP")` is 'letter'.
     """
@@ -72,26 +79,34 @@ def do_task(
     if task == "translate":
         zh = not re.search(r"english|英", text, re.IGNORECASE)
     language = "zh" if zh else "en"
-    if task == "translate" and turns:
-        *earlier, before = turns
-        if before.task == "translate":
-            return do_task("translate", text, findings, labels, earlier)
-        if before.task in _OF_FINDINGS:
-            return _of_findings(before.task, before.text, findings, labels, earlier, language)
-        return _again(before, findings, labels, language)
+    if task in _OF_COURTESY:
+        return [AnswerPart("document", _OF_COURTESY[task][zh])]
     if task in _OF_FINDINGS:
         return _of_findings(task, text, findings, labels, turns, language)
-    if task == "greeting":
-        return [AnswerPart("document", _GREETING[zh])]
-    last = next((turn for turn in reversed(turns) if turn.entries), None)
+    # "In Chinese" and "shorter" are asked of what was said before both.
+    said = [turn for turn in turns if turn.task not in _OF_COURTESY]
+    short = task == "shorter"
+    while said and said[-1].task in ("shorter", "translate", "more"):
+        short |= said.pop().task == "shorter"
+    last = said[-1] if said else None
+    if last is not None and last.task in _OF_FINDINGS:
+        if task == "more":
+            return _explanation("colleague", findings, labels, language)
+        if short:
+            return _shortened(str(last.task), findings, labels, language)
+        return _of_findings(str(last.task), last.text, findings, labels, said[:-1], language)
+    if last is not None and not last.entries and task == "translate":
+        return _again(last, findings, labels, language)
+    last = next((turn for turn in reversed(said) if turn.entries), None)
     entries = () if last is None else last.further if task == "more" else last.entries
     if not entries:
         return [AnswerPart("knowledge", _NOTHING_BEFORE[zh])]
-    parts = [AnswerPart("knowledge", e.text(language), e.source) for e in entries]
-    if task == "shorter":
-        first = re.split(r"(?<=[.。!?！？])\s*", entries[0].text(language))[0]
+    if short:
+        first = re.split(r"(?<=[.!?])\s+|(?<=[。！？])", entries[0].text(language))[0]
         return [AnswerPart("knowledge", first, entries[0].source)]
-    return parts
+    if task == "translate" and last is not None:
+        return _again(last, findings, labels, language)
+    return [AnswerPart("knowledge", e.text(language), e.source) for e in entries]
 
 
 #: What is put together from the findings.
@@ -113,6 +128,24 @@ def _of_findings(
     if task == "patient" and findings and _ONE_SENTENCE.search(text):
         return [AnswerPart("finding", _one_sentence(findings, labels, language))]
     return _explanation(task, findings, labels, language)
+
+
+def _shortened(
+    task: str, findings: Sequence[Findings], labels: LabelSet, language: str
+) -> list[AnswerPart]:
+    """Return a letter, a summary or an explanation of the findings in two sentences or so."""
+    zh = language == "zh"
+    if not findings:
+        return [AnswerPart("knowledge", _NOTHING_BEFORE[zh])]
+    if task == "patient":
+        return [AnswerPart("finding", _one_sentence(findings, labels, language))]
+    read = _read(findings, labels, language)
+    if task != "letter":
+        return [AnswerPart("finding", read)]
+    if zh:
+        return [AnswerPart("document", f"尊敬的同道：{read}此为程序读片，不是诊断，请检查判断。")]
+    written = f"Dear colleague, {read[:1].lower()}{read[1:]} A program read it; please examine."
+    return [AnswerPart("document", written)]
 
 
 def _again(
@@ -153,10 +186,20 @@ def _one_sentence(findings: Sequence[Findings], labels: LabelSet, language: str)
     )
 
 
-_GREETING = (
-    "Ask about the photograph or about the eye, or for a letter, a summary, or plainer words.",
-    "可以询问照片或眼病，也可以要求写信、总结或用通俗的话解释。",
-)
+_OF_COURTESY = {
+    "hello": (
+        "Ask about the photograph or about the eye, or for a letter, a summary, or plainer words.",
+        "可以询问照片或眼病，也可以要求写信、总结或用通俗的话解释。",
+    ),
+    "thanks": (
+        "You are welcome. Ask whatever else there is to know.",
+        "不客气，还有什么想了解的可以继续问。",
+    ),
+    "bye": (
+        "Goodbye. What was said here does not replace an examination.",
+        "再见。这里所说的不能代替医生检查。",
+    ),
+}
 _NOTHING_BEFORE = (
     "There is nothing further that was checked; ask a question first, or another one.",
     "没有更多经过核对的内容，请先提问或换一个问题。",

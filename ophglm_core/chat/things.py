@@ -6,7 +6,7 @@ import re
 from collections.abc import Sequence
 
 _THING = re.compile(
-    r"\b(?:eye )?(?:injections?|jabs?|lasers?|drops|surger(?:y|ies)|operations?|vitrectomy"
+    r"\b(?:eye )?(?:injections?|jabs?|lasers?|drops|surger(?:y|ies)|operations?|operate|vitrectomy"
     r"|implants?|supplements?|vitamins?|tablets|steroids?|glasses|spectacles|contact lens(?:es)?"
     r"|patch(?:ing)?"
     r"|angiogra(?:m|phy)|octa?|(?:visual )?fields?(?: tests?)?|dilat(?:ing|ion)(?: drops)?|amsler"
@@ -19,6 +19,7 @@ _THING = re.compile(
 )
 _REFERS = re.compile(r"\b(?:it|its|they|them|these|those|that|this|one|ones)\b", re.IGNORECASE)
 #: In Chinese what is meant is left out: a short question without it.
+_FEW = 3
 _SHORT = re.compile(r"[\u4e00-\u9fff，,？?！!。 ]{2,10}")
 
 
@@ -34,7 +35,10 @@ def thing_named(question: str) -> str | None:
 def thing_meant(question: str, before: Sequence[str]) -> str | None:
     """Return the treatment or test that a question means without naming it; None if it names one,
     or refers to nothing. before: the last questions, the latest at the end."""
-    if thing_named(question) or not (_REFERS.search(question) or _SHORT.fullmatch(question)):
+    if thing_named(question):
+        return None
+    brief = len(question.split()) <= _FEW or _SHORT.fullmatch(question)
+    if not brief and not _REFERS.search(question):
         return None
     named = (thing_named(text) for text in reversed(before))
     return next((thing for thing in named if thing is not None), None)

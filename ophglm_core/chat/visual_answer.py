@@ -102,9 +102,9 @@ class VisualAnswers:
             return None
         if kind == "severity" and not set(question.conditions) & set(self.found):
             return None
-        if not self.reader.in_vocabulary(question.text):
+        if not self.reader.in_vocabulary(question.looked_up):
             return None
-        text = self.reader.answer(question.text, question.language, self._features)
+        text = self.reader.answer(question.looked_up, question.language, self._features)
         return text if is_answer(text) and not overclaims(text) else None
 
 

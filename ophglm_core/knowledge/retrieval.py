@@ -12,7 +12,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from functools import partial
+from functools import lru_cache, partial
 from importlib import resources
 
 import numpy as np
@@ -231,8 +231,10 @@ class Library:
     """
 
     def __init__(self, embed: Callable[[str], np.ndarray] | None = None):
+        #: What a turn is, and what answers it, is asked of the same sentence.
+        self.embed = embed and lru_cache(maxsize=8)(embed)
         self._retrievers = {
-            language: Later(partial(Retriever, language, embed)) for language in LANGUAGES
+            language: Later(partial(Retriever, language, self.embed)) for language in LANGUAGES
         }
 
     def search(

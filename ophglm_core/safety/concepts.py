@@ -62,7 +62,7 @@ PAST = (
     r"|penetrating)|\bresolved\b|\brepaired\b|\bback in\b|\bs/p\b|\bstatus post\b"
     r"|以前(?!没|好|都|正常|从)|之前(?!没|好|都|正常|从)|年前|月前|曾|小时候|幼年|自幼|从小"
     r"|童年|儿时"
-    r"|受过|伤过|得过|患过|既往|旧伤|陈旧|去年|前年|早年|年轻时|出生|先天|天生"
+    r"|打了?硅油|取(?:出)?硅油|受过|伤过|得过|患过|既往|旧伤|陈旧|去年|前年|早年|年轻时|出生|先天|天生"
 )
 PAST_LIST = (
     r"\bpmh\b|\bpoh\b|\bpohx\b|\bpmhx\b|\bpast (?:medical|ocular) history\b"
@@ -116,7 +116,8 @@ _HURTS = (
     r"|excruciating|killing me|tender)"
 )
 _WORSE = (
-    r"(?:blur\w*|worse\w*|drop\w*|decreas\w*|reduc\w*|deteriorat\w*|dim\w*|haz[ye]\w*|fogg?\w*"
+    r"(?:blur\w*|worse\w*|(?<!eye )drop\w*|decreas\w*|reduc\w*|deteriorat\w*|dim\w*"
+    r"|haz[ye]\w*|fogg?\w*"
     r"|cloud\w*|fuzz\w*|bad|terrible|awful|poor|misty|smear\w*|smudg\w*|weak\w*|down|fad(?:ed|ing)"
     r"|crap|rubbish|grey|gray|impaired|dull)"
 )

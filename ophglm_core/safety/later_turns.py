@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from .red_flags import IF_NEW
+from .red_flags import IF_NEW, may_mean
 
 _STAYS_URGENT = (
     "What was described before stays an emergency, also where other symptoms are absent: do not "
@@ -27,8 +27,35 @@ _DENIED = re.compile(
     r"|没有?(?:[^。，,]{0,6})(?:闪光|飞蚊|黑影|幕|疼|痛|红|视力下降|重影|头痛|恶心|呕吐|症状)",
     re.IGNORECASE,
 )
+#: A question of its own, which is answered: "sent her in. what are cotton wool spots?"
+_OF_ITS_OWN = re.compile(
+    r"\b(?:what(?:'?s| is| are| does| do)|which|why|who|explain|tell me|how (?:does|do|is|are))\b"
+    r"|\b(?:rinse|wash|neutrali[sz]e)\b"
+    r"|什么是|是什么|是啥|为什么|为啥|叫什么|怎么治|一般|术后|手术后|冲洗|冲多久",
+    re.IGNORECASE,
+)
+#: "What could it be?", asked of what was told.
+_WHAT_IT_IS = re.compile(
+    r"\bwhat\W?(?:i?s)?\b.{0,40}\b(?:called|name)\b"
+    r"|^\W*(?:so )?what (?:is|was|could|can|might|may) (?:it|that|this)(?: be| mean)?\W*$"
+    r"|\bwhat (?:disease|condition|illness)\b"
+    r"|叫什么|^\W*(?:那|这|这个)?(?:可能)?(?:会)?是(?:个)?(?:啥|什么)(?:毛?病)?(?:啊|呢|呀)?\W*$",
+    re.IGNORECASE,
+)
+#: How it is given is no matter of waiting.
+_FIRST_AID = frozenset({"rinse", "wash", "冲洗", "冲多久", "术后", "手术后"})
 #: Of more words a turn tells something of its own.
 _LONGEST = 120
+
+
+def what_it_may_be(text: str, earlier: str, language: str = "en") -> str | None:
+    """Return what may stand behind an emergency that was told before, where a turn asks that.
+
+    earlier: the text that told it. None if it asks something else or the rules know no answer.
+    """
+    if len(text) > _LONGEST or not _WHAT_IT_IS.search(text):
+        return None
+    return may_mean(earlier, language) or None
 
 
 def still_urgent(text: str, earlier: str, language: str = "en") -> str | None:
@@ -38,6 +65,10 @@ def still_urgent(text: str, earlier: str, language: str = "en") -> str | None:
     earlier: what was said of that emergency. language: 'en' or 'zh'.
     """
     if len(text) > _LONGEST or not (_WAITING.search(text) or _DENIED.search(text)):
+        return None
+    last = re.split(r"(?<=[.!;。！；])\s*", text.strip().rstrip(".!;。！； "))[-1]
+    own = _OF_ITS_OWN.search(last)
+    if own and (own[0] in _FIRST_AID or not (_WAITING.search(last) or _DENIED.search(last))):
         return None
     zh = language == "zh"
     return IF_NEW[zh] if earlier in IF_NEW else _STAYS_URGENT[zh]

@@ -246,6 +246,15 @@ _RULES: tuple[tuple[str, str, str], ...] = (
     ("pupil_or_lid", "clause", "third_nerve !slow"),
 )
 
+#: What the library has on a symptom: the subject that is looked up where a later turn names none.
+SUBJECTS = {
+    "curtain": "detachment",
+    "flashes_floaters": "detachment",
+    "painful_red_eye": "red_eye",
+    "distortion": "amd",
+    "white_pupil": "retinoblastoma",
+    "giant_cell_arteritis": "giant_cell_arteritis",
+}
 #: What may come slowly: with glasses, a cataract, or age.
 _MAY_BE_SLOW = frozenset({"worse_sight", "visual_symptom", "floaters"})
 #: A case that is made up, told of nobody: what is said of it is no complaint.
@@ -400,6 +409,11 @@ def red_flags(text: str, language: str = "en") -> str | None:
     """
     flag = assess(text, language)
     return flag.text if flag is not None and flag.certain else None
+
+
+def may_mean(text: str, language: str = "en") -> str:
+    """Return what may stand behind the symptoms that a text tells; '' if the rules know none."""
+    return ("" if language == "zh" else " ").join(_may_mean(matched_flags(text), text, language))
 
 
 def _may_mean(flags: list[str], text: str, language: str) -> list[str]:

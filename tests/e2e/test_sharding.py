@@ -15,11 +15,13 @@ from safetensors.torch import load_file
 import ophglm_core as ophglm
 from ophglm_core.data.build_instructions import build_instructions
 from ophglm_core.data.splits import split_texts
+from ophglm_core.model_folder import open_model
 from ophglm_core.networks.language_model import TorchLanguageModel
 from ophglm_core.training import sft
 
 from .. import sharded_sft
 from ..families import write_family
+from .conftest import OPHGLM, Run
 
 _CONFIG = """\
 distributed_type: FSDP
@@ -84,6 +86,29 @@ def test_a_sharded_language_model_learns_as_a_whole_one(
     for share in said:
         assert share["loss"] == pytest.approx(loss, rel=1e-5)
         assert share["gradient"] == pytest.approx(gradient, rel=1e-3, abs=1e-6)
+
+
+@pytest.mark.slow
+def test_a_fusion_module_learns_before_a_sharded_language_model(
+    ophglm: Run, few: Path, tiny_model: Path, tmp_path: Path
+) -> None:
+    vqa, config = tmp_path / "vqa.jsonl", tmp_path / "fsdp.yaml"
+    assert ophglm("build-vqa", few, "--out", vqa).returncode == 0
+    config.write_text(_CONFIG)
+    folder = write_family("Llama 3", tmp_path / "llama")
+    command = ["train-fusion", tiny_model, vqa, "--llm", folder, "--precision", "no"]
+    command += ["--head-epochs", "1", "--epochs", "2", "--samples", "16", "--batch-size", "8"]
+    one = ophglm(*command, "--out", tmp_path / "one")
+    assert one.returncode == 0, one.stderr
+    two = launch(config, OPHGLM, *command, "--out", tmp_path / "two")
+    assert two.returncode == 0, two.stderr
+    parts = [open_model(tmp_path / name).manifest.fusion for name in ("one", "two")]
+    alone, together = (part.training["history"] for part in parts if part is not None)
+    assert len(alone) == len(together) == 3
+    for a, b in zip(alone, together, strict=True):
+        # Sixteen questions, and each process has a dropout of its own.
+        assert b["loss"] == pytest.approx(a["loss"], rel=0.2)
+    assert together[2]["language_loss"] == pytest.approx(alone[2]["language_loss"], rel=0.1)
 
 
 def test_what_cannot_be_sharded_is_refused_in_a_sentence(monkeypatch: pytest.MonkeyPatch) -> None:

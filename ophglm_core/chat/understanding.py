@@ -1,0 +1,189 @@
+"""What a turn of a conversation means: by its words, by its meaning, and by what was said before.
+
+`question` and `tasks` read what a turn says by itself. Here stands what takes more: acts that no
+rule foresaw (`acts`), a correction ("no, I meant glaucoma"), a number that is asked for once more
+after it was refused, and what is asked of a finding without its name.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+
+import numpy as np
+
+from ..conditions import LabelSet
+from ..knowledge.library import subjects
+from ..knowledge.retrieval import features
+from .acts import act_in
+from .exchange import Exchange
+from .question import Question, asks_which_eye, insists_on_dose, parse_question
+from .tasks import TASKS, task_in
+
+#: What the fusion module is asked in the words that it was trained on.
+_SEEN = {
+    "findings": ("which", "What do you see in this photograph?", "你看到了什么？"),
+    "eye": ("eye", "Which eye is it?", "这是左眼还是右眼？"),
+}
+#: Acts that ask the library of what was found or spoken of.
+_OF_SUBJECT = {
+    "confirm": ("How is {} diagnosed, and by which tests?", "{}怎么确诊，要做哪些检查？"),
+    "dangers": ("What are the complications of {}?", "{}有哪些并发症和后果？"),
+    "malignant": ("Is {} a cancer?", "{}是癌症吗？"),
+}
+_OF_READING = {
+    "certainty": "certainty",
+    "accuracy": "accuracy",
+    "reason": "reason",
+    "sources": "sources",
+    "abilities": "abilities",
+    "inability": "limits",
+    "quality": "quality",
+    "severity": "severity",
+    "next": "urgency",
+    "disagreement": "disagreement",
+    "privacy": "privacy",
+    "open_photograph": "open_photograph",
+}
+#: Acts that stay what they are where a disease is named.
+_MAY_NAME = frozenset({"letter", "patient", "colleague", "summary", "disagreement", "certainty"})
+#: Without a photograph these are asked of what was spoken of.
+_OF_PHOTOGRAPH = frozenset({"certainty", "reason", "severity", "next", *_SEEN})
+
+#: What is said of earlier turns.
+_OF_BEFORE = frozenset({"shorter", "more", "translate"})
+
+_CORRECTION = re.compile(
+    r"^\W*(?:no|nope|sorry|not that|i said)?[,.:; -]*(?:i|we)(?: was|'?m| am)? "
+    r"(?:meant|mean|asked about|asking about|talking about|want(?:ed)?)(?: to ask about)?\s+"
+    r"(?P<en>[^?？.]{2,60})\W*$"
+    r"|^\W*(?:不是|不对|错了|不)?[，, ]*(?:我|我们)?(?:是)?(?:想)?(?:问|说|指)的(?:是|就是)"
+    r"(?P<zh>[^？?。]{1,20})\W*$",
+    re.IGNORECASE,
+)
+_WHY = re.compile(
+    r"^\W*(?:but |and |so )?(?:why|how come)(?: (?:is that|so|not))?\W*$"
+    r"|^\W*(?:那)?为(?:什么|啥|何)呢?\W*$",
+    re.IGNORECASE,
+)
+_QUALITY = re.compile(
+    r"\b(?:quality|sharp|blurr\w+|good enough|gradable|usable)\b|质量|清晰|清楚", re.I
+)
+_PHOTOGRAPH = re.compile(r"\b(?:photo\w*|picture|image)s?\b|照片|图片|图像", re.IGNORECASE)
+_RETURNS = re.compile(r"\bback to\b|\bearlier\b|\bagain about\b|回到|再说|刚才|前面", re.IGNORECASE)
+
+
+def understand(
+    text: str,
+    labels: LabelSet,
+    turns: Sequence[Exchange],
+    subject: Sequence[str],
+    shown: bool,
+    embed: Callable[[str], np.ndarray] | None,
+) -> tuple[Question, str | None]:
+    """Return the question that a turn asks, and the task that it sets, if it sets one.
+
+    turns: those before it. subject: what "it" would mean, as keys. shown: whether there is a
+    photograph. embed: see `acts.act_in`.
+    """
+    question, task = parse_question(text, labels), task_in(text)
+    if task is not None or question.vqa_kind is not None or question.about_reading is not None:
+        return question, task
+    last = turns[-1] if turns else None
+    if last is not None:
+        if last.question.asks_dose and insists_on_dose(question):
+            return replace(question, asks_dose=True), None
+        corrected = _corrected(text, last.question, labels)
+        if corrected is not None:
+            return corrected, None
+        if _WHY.search(text) and last.tells("finding"):
+            return replace(question, about_reading="reason"), None
+        if _WHY.search(text) and last.entries:
+            return _put_as(question, f"{text} {last.question.looked_up}", labels), None
+    if shown and asks_which_eye(text) and _QUALITY.search(text):
+        return replace(question, about_reading="quality"), None
+    if question.asks_dose or question.asks_unread:
+        return question, None
+    act = act_in(text, embed)
+    named = bool(question.conditions or question.beyond)
+    if act is None or (named and act not in _MAY_NAME):
+        return question, None
+    if act in _OF_BEFORE and not turns:
+        return question, None
+    if act == "inability" and _PHOTOGRAPH.search(text):
+        return question, None  # the library knows what a photograph cannot show
+    if act in TASKS:
+        return question, act
+    return _as_act(act, question, labels, turns, subject, shown), None
+
+
+def _as_act(
+    act: str,
+    question: Question,
+    labels: LabelSet,
+    turns: Sequence[Exchange],
+    subject: Sequence[str],
+    shown: bool,
+) -> Question:
+    """Return the question that an act asks."""
+    zh = question.language == "zh"
+    if act in _OF_SUBJECT:
+        if not subject:
+            return question
+        name = subjects()[subject[0]].name_in(question.language)
+        return _put_as(question, _OF_SUBJECT[act][zh].format(name), labels)
+    if act in _SEEN:
+        kind, *worded = _SEEN[act]
+        return replace(question, vqa_kind=kind, wanted=worded[zh])
+    if act == "reason" and turns and not turns[-1].tells("finding"):
+        return replace(question, about_reading="sources")
+    if act in _OF_PHOTOGRAPH and subject and not shown:
+        return question
+    return replace(question, about_reading=_OF_READING[act])
+
+
+def _put_as(question: Question, wanted: str, labels: LabelSet) -> Question:
+    """Return a question that is looked up in other words."""
+    meant = parse_question(wanted, labels)
+    return replace(
+        question,
+        wanted=wanted,
+        conditions=meant.conditions,
+        beyond=meant.beyond,
+        asks_dose=meant.asks_dose,
+    )
+
+
+def _corrected(text: str, before: Question, labels: LabelSet) -> Question | None:
+    """Return the last question about another subject, where a turn corrects that; else None."""
+    match = _CORRECTION.search(text)
+    meant = match and (match["en"] or match["zh"])
+    question = parse_question(text, labels)
+    named = [*question.conditions, *question.beyond]
+    if not meant or not named:
+        return None
+    wanted = before.looked_up
+    for key in (*before.conditions, *before.beyond):
+        pattern = labels[key].pattern if key in labels else subjects()[key].pattern
+        wanted = re.sub(pattern, meant.strip(), wanted, count=1, flags=re.IGNORECASE)
+    if wanted == before.looked_up:
+        wanted = f"{wanted} {meant.strip()}"
+    return _put_as(question, wanted, labels)
+
+
+def subject_returned_to(text: str, turns: Sequence[Exchange], language: str) -> tuple[str, ...]:
+    """Return what was spoken of in the turn that a text goes back to; nothing if to none.
+
+    Example: 'back to the edema' is asked of what 'what is macular edema' was about.
+    """
+    if not _RETURNS.search(text):
+        return ()
+    said = _content(text, language)
+    shared = [(len(said & _content(turn.text, language)), turn) for turn in turns]
+    most, turn = max(shared, key=lambda pair: pair[0], default=(0, None))
+    return turn.subject if turn is not None and most else ()
+
+
+def _content(text: str, language: str) -> set[str]:
+    return {word for word in features(text, language) if not word.startswith("~")}

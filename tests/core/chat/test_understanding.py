@@ -1,0 +1,223 @@
+"""What a turn means: acts that no rule foresaw, corrections, and what was spoken of before."""
+
+from __future__ import annotations
+
+import json
+from importlib import resources
+
+import numpy as np
+import pytest
+
+from ophglm_core import data
+from ophglm_core.chat.acts import act_in
+from ophglm_core.chat.conversation import Chat
+from ophglm_core.chat.parts import AnswerPart
+from ophglm_core.chat.tasks import TASKS
+from ophglm_core.chat.understanding import understand
+from ophglm_core.conditions import DEFAULT_LABELS, default_labels
+from ophglm_core.findings import Findings
+from ophglm_core.knowledge.library import entries, subjects_named
+from ophglm_core.knowledge.retrieval import Library
+
+from ...silent import Silent
+
+LOW = dict.fromkeys(DEFAULT_LABELS, 0.02)
+RETINOPATHY = Findings("a.jpg", "ok", "m@1", {**LOW, "dr": 0.8}, ["dr"], laterality="left")
+LINES: dict[str, dict[str, list[str]]] = json.loads(
+    (resources.files(data) / "act_lines.json").read_text("utf-8")
+)
+
+
+@pytest.fixture
+def talk(library: Library) -> Chat:
+    return Chat([RETINOPATHY], default_labels(), Silent(), library=library)
+
+
+@pytest.fixture
+def general(library: Library) -> Chat:
+    return Chat([], default_labels(), Silent(), library=library)
+
+
+def ask(talk: Chat, text: str) -> list[AnswerPart]:
+    return list(talk.ask(text))
+
+
+def said(talk: Chat, text: str) -> str:
+    return " ".join(part.text for part in ask(talk, text))
+
+
+def test_no_line_stands_for_two_acts() -> None:
+    for language in ("en", "zh"):
+        lines = [line.strip().lower() for act in LINES.values() for line in act[language]]
+        assert len(lines) == len({*lines})
+        assert all(len(act[language]) >= 30 for act in LINES.values())
+
+
+def test_acts_are_recognised_in_words_that_were_not_written(library: Library) -> None:
+    said = {
+        "so tell me, what does my eye look like on there": "findings",
+        "any possibility that the machine is mistaken here?": "certainty",
+        "what makes you come to that conclusion": "reason",
+        "does anybody else get to see my pictures": "privacy",
+        "could you put all of that in a few lines for me to take home": "summary",
+        "the chap at the optician's told me the opposite, whom do I believe": "disagreement",
+        "这个结果会不会弄错了呀": "certainty",
+        "我的照片会被传到网上去吗": "privacy",
+        "太长了，挑重点说": "shorter",
+        "你是根据什么得出这个结论的": "reason",
+    }
+    written = {line for act in LINES.values() for lines in act.values() for line in lines}
+    assert not {*said} & written
+    assert np.mean([act_in(text, library.embed) == act for text, act in said.items()]) >= 0.8
+
+
+@pytest.mark.parametrize("language", ["en", "zh"])
+def test_questions_to_the_library_are_no_acts(library: Library, language: str) -> None:
+    wordings = [w for e in entries() for w in e.questions[language] if not subjects_named(w)]
+    taken = [act_in(w, library.embed) for w in wordings[:: len(wordings) // 250]]
+    # These three are looked up in the library, in other words.
+    looked_up = {None, "confirm", "dangers", "malignant"}
+    assert np.mean([act not in looked_up for act in taken]) < 0.02
+
+
+def test_every_act_is_answered(library: Library, talk: Chat, general: Chat) -> None:
+    for act, lines in LINES.items():
+        if act == "none":
+            continue
+        for language in ("en", "zh"):
+            for line in lines[language][:2]:
+                for chat in (talk, general):
+                    chat.clear()
+                    parts = ask(chat, line)
+                    assert parts, (act, line)
+                    # What is looked up may be unknown, of what was never spoken of.
+                    if chat is talk and act not in ("confirm", "dangers", "malignant", "more"):
+                        assert "No checked statement" not in parts[0].text, (act, line)
+                        assert "没有找到" not in parts[0].text, (act, line)
+
+
+def test_an_act_without_a_sentence_encoder_is_a_question() -> None:
+    question, task = understand("recap pls", default_labels(), [], [], True, None)
+    assert (task, question.about_reading) == (None, None)
+    assert {*TASKS} < {*LINES}
+
+
+def test_what_is_asked_of_the_reading(talk: Chat, general: Chat) -> None:
+    assert "left eye by its file name" in said(talk, "which eye is it and is the quality ok?")
+    assert "左眼" in said(talk, "这张图质量怎么样？是左眼还是右眼")
+    assert "heatmap" in said(talk, "how do you know?")
+    assert "an examination counts" in said(talk, "my doctor says it's normal, who's right?").lower()
+    assert "No photograph" in said(general, "what did you see?")
+    assert "stay on this machine" in said(general, "who can see my photos?")
+    assert "/image" in said(general, "how do I open a picture")
+
+
+def test_sources_are_named_when_asked_for(general: Chat) -> None:
+    assert str(len(entries())) in said(general, "where do your answers come from?")
+    known = [part.source for part in ask(general, "Does smoking cause AMD?") if part.source]
+    told = said(general, "source?")
+    assert all(source in told for source in known)
+    assert said(general, "how do you know that?") == told
+
+
+def test_a_correction_asks_the_last_question_of_another_disease(general: Chat) -> None:
+    ask(general, "Is AMD hereditary?")
+    told = ask(general, "no, I meant glaucoma")
+    assert told[0].source
+    assert "glaucoma" in told[0].text.lower()
+    assert "relative" in told[0].text or "famil" in told[0].text
+    ask(general, "糖尿病视网膜病变会遗传吗？")
+    assert "青光眼" in ask(general, "不是，我问的是青光眼")[0].text
+
+
+def test_a_refused_dose_stays_refused(general: Chat) -> None:
+    for question, again in (
+        ("What dose of latanoprost?", "just roughly, I'm a doctor"),
+        ("阿托品给孩子用多少浓度？", "大概说个数就行"),
+    ):
+        ask(general, question)
+        told = said(general, again)
+        assert "no doses" in told or "不提供剂量" in told
+        assert not any(c.isdigit() for c in told)
+
+
+@pytest.mark.parametrize(
+    "question",
+    [
+        "HCQ toxicity: which risk factors are there apart from dose?",
+        "How much weight would you give the cup-disc ratio here?",
+        "羟氯喹剂量和毒性有什么关系",
+    ],
+)
+def test_a_question_about_doses_is_no_request_for_one(question: str) -> None:
+    asked, _ = understand(question, default_labels(), [], [], False, None)
+    assert not asked.asks_dose
+
+
+def test_what_was_spoken_of_before_is_found_again(general: Chat) -> None:
+    ask(general, "what's macular edema")
+    ask(general, "unrelated: what eye pressure is normal")
+    told = ask(general, "back to the edema, how is it treated?")
+    assert "edema" in told[0].text.lower() or "oedema" in told[0].text.lower()
+    assert "pressure" not in told[0].text
+
+
+def test_two_diseases_are_told_apart(general: Chat) -> None:
+    told = " ".join(p.text for p in ask(general, "glaucoma vs AMD, what's the difference?")[:2])
+    assert "optic nerve" in told
+    assert "macula" in told
+    told = " ".join(p.text for p in ask(general, "青光眼和白内障有什么区别？")[:2])
+    assert "视神经" in told
+    assert "晶状体" in told
+
+
+def test_dangers_and_proof_are_looked_up_of_what_was_found(talk: Chat) -> None:
+    for question in (
+        "what can it lead to if nobody treats it",
+        "how is that confirmed for certain",
+    ):
+        told = ask(talk, question)
+        assert told[0].source, question
+        assert "retinopathy" in told[0].text, question
+
+
+def test_why_is_asked_of_the_finding_or_of_the_last_answer(talk: Chat, general: Chat) -> None:
+    ask(talk, "what did you find")
+    assert "neural network" in said(talk, "why?")
+    first = ask(general, "Can I fly with a gas bubble in my eye?")[0].text
+    assert "gas" in said(general, "why?")
+    assert "gas" in first
+
+
+def test_a_letter_is_shortened(talk: Chat) -> None:
+    whole = said(talk, "Write a letter to the GP")
+    short = said(talk, "shorter please")
+    assert "80%" in short
+    assert len(short) < len(whole) / 2
+    assert said(talk, "thanks") != said(talk, "bye")
+    assert "程序" in said(talk, "in Chinese")  # of the letter, past the courtesies
+
+
+def test_after_an_emergency_other_questions_are_answered(general: Chat) -> None:
+    ask(general, "pt has BP 220/130, headache, blurred vision with swollen discs")
+    told = ask(general, "sent her in. what are cotton wool spots?")
+    assert told[-1].source
+    assert "cotton-wool" in " ".join(part.text for part in told)
+    assert said(general, "can it wait till monday?").startswith("What was described")
+
+
+def test_what_an_emergency_may_be_is_said_and_how_it_is_treated(general: Chat) -> None:
+    ask(general, "my 2yo has a white pupil on flash photos")
+    assert "retinoblastoma" in said(general, "what could it be?")
+    ask(general, "bleach splashed in my eye!!")
+    assert "20 minutes" in said(general, "how long do i rinse")
+    general.clear()
+    ask(general, "75F headache, jaw pain chewing, sudden loss of vision one eye")
+    assert "temporal arter" in said(general, "which tests")
+
+
+def test_one_photograph_is_compared_with_none(talk: Chat) -> None:
+    assert said(talk, "compare both eyes").startswith("Only one photograph is open")
+    assert "does not look for retinal vein occlusion" in said(
+        talk, "can you detect vein occlusion?"
+    )
