@@ -14,7 +14,10 @@ from .question import Question, asks_which_eye
 
 #: Of these the photograph says nothing.
 OF_PROGRAM = frozenset(
-    {"abilities", "accuracy", "where", "quality", "sources", "privacy", "open_photograph"}
+    {
+        *("abilities", "inability", "accuracy", "where", "quality", "sources", "privacy"),
+        *("open_photograph", "others"),
+    }
 )
 
 _ABILITIES = (
@@ -58,6 +61,15 @@ _SOURCES = (
     "What is generally known comes from a library of {} checked entries; each names its source, "
     "which stands beneath the answer. What is said of a photograph comes from the classifier.",
     "一般知识来自含{}条经核对条目的资料库，每条都注明来源，列在回答下方；关于照片的结论来自分类器。",
+)
+_INABILITY = (
+    "It makes no diagnosis, gives no doses and does not replace an examination; it knows of the "
+    "eye what its library holds.",
+    "它不能作出诊断，不提供剂量，不能代替医生检查；眼科知识以其资料库为限。",
+)
+_REST = (
+    "Of what did not reach its threshold the most probable are: {}.",
+    "未达到阈值的疾病中，概率最高的是：{}。",
 )
 _RESTS_ON = ("The last answer rests on: {}.", "上一个回答依据：{}。")
 _PRIVACY = (
@@ -108,10 +120,25 @@ def answer_about_reading(
         return [AnswerPart("knowledge", _ABILITIES[zh].format(listed))]
     if asked == "accuracy":
         return _accuracy(question, findings, labels, measured)
+    if asked == "inability":
+        limits = knowledge.general("limits")
+        return [
+            AnswerPart("knowledge", _INABILITY[zh]),
+            AnswerPart("knowledge", limits.text(language), limits.source),
+        ]
     if asked == "sources":
         return [AnswerPart("knowledge", _sources(before, language))]
-    if not findings and asked in ("urgency", "severity", "quality", "reason", "certainty"):
+    if not findings and asked in (
+        "urgency",
+        "severity",
+        "quality",
+        "reason",
+        "certainty",
+        "others",
+    ):
         return [AnswerPart("knowledge", NO_PHOTOGRAPH[zh])]
+    if asked == "others":
+        return [AnswerPart("finding", _others(f, labels, language)) for f in findings]
     if asked in _FIXED:
         return [AnswerPart("knowledge", _FIXED[asked][zh])]
     if asked == "quality":
@@ -131,6 +158,20 @@ def answer_about_reading(
     if asked == "certainty" and not found_in(findings):
         parts.append(AnswerPart("knowledge", _NOT_EXCLUDED[zh]))
     return parts
+
+
+def _others(finding: Findings, labels: LabelSet, language: str) -> str:
+    """Say the probabilities of what was not found, the highest first."""
+    zh = language == "zh"
+    rest = [d for d in labels.diseases if d in finding.probabilities and d not in finding.diseases]
+    rest.sort(key=lambda d: -finding.probabilities[d])
+    if not rest:
+        return _NOT_MEASURED[zh]
+    said = [
+        f"{labels[d].name_in(language)} {percent(finding.probabilities[d], language)}"
+        for d in rest[:_MOST_FIGURES]
+    ]
+    return _REST[zh].format(("、" if zh else ", ").join(said))
 
 
 def _sources(before: Sequence[Entry], language: str) -> str:

@@ -7,7 +7,6 @@ next.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
@@ -20,30 +19,13 @@ from ..knowledge.library import Entry, subjects
 from ..knowledge.retrieval import Match
 from ..wording import joined, percent, word_count
 from .about_reading import OF_PROGRAM, answer_about_reading
+from .brief import share_said
 from .parts import NO_PHOTOGRAPH, AnswerPart, describe_all, found_in, what_to_do, which_eyes
 from .question import Question
 
 #: By language; chosen on tests/benchmarks/dev_questions*.jsonl, of which these keep 98 %, and on
 #: questions about other things, of which they leave out four in five (English) and nearly all.
-_CONFIDENT = {"en": 0.4, "zh": 0.3}
-#: Words that are asked of what was spoken of, in questions of at most so many words.
-_ELLIPTIC = re.compile(
-    r"\b(?:reversible|curable|treatable|contagious|hereditary|painful|dangerous|side effects?"
-    r"|risks?|complications?|go(?:es)? wrong|prognosis|outlook|symptoms?|causes?|treatments?"
-    r"|surgery|op|operations?|laser|drops|injections?|follow[- ]?up|prevention|diet|exercise"
-    r"|driv\w+|fly\w*|pregnan\w+|organs?|bp)\b"
-    r"|能好|治好|治愈|副作用|并发症|风险|预后|症状|原因|手术|激光|眼药水|打针|复查|预防|饮食|运动|开车|怀孕",
-    re.IGNORECASE,
-)
-_BRIEF, _BRIEF_SHARE = 5, 0.6
-#: And in the briefest, which say nothing else.
-_BARE = re.compile(
-    r"\b(?:side effects?|how often|how long|worse|apart|difference|why|tests?|mean(?:ing)?"
-    r"|alternatives?|operate|risks?|dangers?)\b"
-    r"|怎么治|咋治|治疗|方案|意思|区分|鉴别|多久|管用|有效|后果|严重|为什么|怎么查",
-    re.IGNORECASE,
-)
-_BAREST, _BARE_SHARE = 4, 0.35
+_CONFIDENT = {"en": 0.38, "zh": 0.25}
 #: Scores that differ by no more are level.
 _LEVEL = 0.02
 _MARGIN, _MOST_ENTRIES, _MOST_WORDS = 0.35, 3, 120
@@ -176,14 +158,8 @@ def choose(matches: Sequence[Match], question: Question) -> list[Entry]:
 
 
 def _needed(question: Question) -> float:
-    """Return the confidence from which an entry answers a question: less where it is so short that
-    it leaves out what was spoken of, as in 'what can go wrong?'."""
-    named = question.conditions or question.beyond
-    level, length = _CONFIDENT[question.language], word_count(question.text)
-    if not named and length <= _BAREST and _BARE.search(question.text):
-        return level * _BARE_SHARE
-    brief = not named and length <= _BRIEF and _ELLIPTIC.search(question.text)
-    return level * (_BRIEF_SHARE if brief else 1.0)
+    """Return the confidence from which an entry answers a question."""
+    return _CONFIDENT[question.language] * share_said(question)
 
 
 def nothing_known(matches: Sequence[Match], language: str) -> AnswerPart:

@@ -219,8 +219,8 @@ class Chat:
     def _answer(self, exchange: Exchange) -> Generator[AnswerPart]:
         from ..safety.red_flags import SUBJECTS, assess  # whose patterns take a while to compile
 
-        # Warning signs are looked for in all that was asked, and before anything is loaded.
-        flag = assess(exchange.text, exchange.question.language)
+        # Warning signs are looked for in all that was asked, and before anything else.
+        flag = assess(exchange.text, exchange.question.language, self.library.embed)
         if flag is None or not flag.symptoms:
             urgent = self._still_urgent(exchange)
             if urgent is not None:
@@ -313,12 +313,15 @@ class Chat:
     def _still_urgent(self, exchange: Exchange) -> str | None:
         """Return what was said of an emergency a few turns ago, where this turn is about it: asks
         how long it can wait, or tells which symptom is not there."""
-        from ..safety.later_turns import still_urgent, what_it_may_be
+        from ..safety.later_turns import speaks_of_waiting, still_urgent, what_it_may_be
 
         question, text = exchange.question, exchange.text
         flagged = [turn for turn in self.exchanges[-_REMEMBERED - 1 : -1] if turn.red_flag]
         if not flagged or question.conditions or question.beyond:
             return None
+        since = self.exchanges[self.exchanges.index(flagged[-1]) + 1 : -1]
+        if any(turn.entries for turn in since) and not speaks_of_waiting(text):
+            return None  # of other things
         told = [turn for turn in flagged if turn.subject] or flagged
         meant = what_it_may_be(text, told[-1].text, question.language)
         return meant or still_urgent(text, str(flagged[-1].red_flag), question.language)

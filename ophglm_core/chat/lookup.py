@@ -6,7 +6,8 @@ import re
 from collections.abc import Sequence
 
 from ..knowledge.library import subjects, subjects_named
-from ..knowledge.retrieval import Library, Match
+from ..knowledge.retrieval import Library, Match, with_subject
+from .brief import share_said
 from .question import Question
 from .things import thing_meant
 
@@ -30,6 +31,8 @@ def look_up(
     treatments and tests "it" or "they" may be asked.
     """
     text, language = question.looked_up, question.language
+    if context and share_said(question) < 1 and not question.wanted:
+        text = with_subject(text, context[0], language)
     matches = library.search(text, language, context, _MATCHES)
     named = [*question.conditions, *question.beyond]
     if _DIFFERENCE.search(text):

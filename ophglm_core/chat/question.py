@@ -45,14 +45,15 @@ _INSISTS = re.compile(
     r"|i'?m (?:a|the|an|her|his) (?:doctor|nurse|gp|physician|ophthalmologist|optometrist"
     r"|pharmacist|consultant|resident)|strength|how (?:many|much|often)|in general|normally"
     r"|usually|typical)\b"
-    r"|大概|大约|左右|说个数|个数|我是(?:医生|护士|大夫|药师)|估计|一般|通常|浓度|剂量|直接告诉|到底",
+    r"|大概|大约|左右|说个数|个数|我是(?:医生|护士|大夫|药师)|估计|一般|通常|浓度|剂量|告诉我|到底",
     re.IGNORECASE,
 )
 _MOST_WORDS_TO_INSIST = 9
 
 #: Questions about this reading and the program, which no entry of the library answers.
 _ABOUT_READING = {
-    "where": r"^\W*(?:and )?where (?:did|do) (?:you|it|the (?:model|program|classifier)) look\b"
+    "where": r"\bwhere\b.{0,20}\b(?:did|do|does) (?:you|it|the (?:model|program|classifier)) look\b"
+    r"|\bheat ?maps?\b|热力?图"
     r"|^\W*where (?:is|are) (?:it|they|the (?:lesions?|changes?|signs?|abnormalit\w+))\W*$"
     r"|^\W*(?:show me|point (?:to|at)) (?:it|them|where(?: it is)?|the lesions?)\W*$"
     r"|^\W*(?:病变|病灶|异常)?在(?:哪|哪里|哪儿|什么位置)\W*$|看(?:的是)?哪(?:里|儿|个部位)",
@@ -83,6 +84,10 @@ _ABOUT_READING = {
     r"|^\W*how (?:severe|advanced) is (?:it|this|that)\W*$"
     r"|^\W*(?:这?是?)?(?:几级|哪一?[级期]|第几[级期]|什么分?[级期]|多严重"
     r"|严重程度(?:如何|怎样)?)\W*$",
+    "open_photograph": r"\bhow (?:do|can|would) (?:i|we) (?:open|show you|load|upload|send)\b"
+    r"|怎么(?:打开|上传|发)(?:照片|图片?|片子)?(?:呢|啊)?\W*$",
+    "others": r"\b(?:second|next) (?:most )?(?:likely|probable)\b|\bwhat else was considered\b"
+    r"|\b(?:all|other) (?:the )?probabilities\b|第二可能|(?:其他|其它|别的)(?:病)?的?概率",
     "abilities": r"what can you do|who (?:are|made) you|are you (?:a |an )?(?:doctor|human|robot"
     r"|ai)"
     r"|你(?:是谁|能做什么|会什么|是(?:医生|人)吗)",
@@ -201,8 +206,8 @@ class Question:
     photograph. vqa_kind: which of the kinds of questions it is that the fusion module was trained
     on, None for all others. asks_dose: whether it asks how much of a drug is taken. about_reading:
     what it asks of this reading or the program: 'certainty', 'limits', 'urgency', 'severity',
-    'quality', 'where', 'accuracy', 'abilities', 'reason', 'sources', 'disagreement', 'privacy' or
-    'open_photograph'. asks_unread: whether it asks this photograph for
+    'quality', 'where', 'accuracy', 'abilities', 'inability', 'reason', 'others', 'sources',
+    'disagreement', 'privacy' or 'open_photograph'. asks_unread: whether it asks this photograph for
     a single sign or a measure, which the model does not read. wanted: what it asks in other words,
     where its own leave something out.
     """
@@ -259,7 +264,10 @@ def insists_on_dose(question: Question) -> bool:
     """Whether a question that follows a refused dose asks for it again, as in 'just roughly'."""
     named = question.conditions or question.beyond
     brief = word_count(question.text) <= _MOST_WORDS_TO_INSIST
-    return brief and not named and bool(_INSISTS.search(question.text))
+    of_its_own = re.search(
+        r"\b(?:what|how) do(?:es)?\b|\bwhy\b|作用|为什么|副作用", question.text, re.I
+    )
+    return brief and not named and not of_its_own and bool(_INSISTS.search(question.text))
 
 
 def _plain(text: str) -> str:
@@ -277,8 +285,15 @@ def _about_reading(text: str, named: bool) -> str | None:
     )
 
 
+#: What is put behind a question to press for a yes or a no.
+_FOR_CERTAIN = re.compile(
+    r"[,.?;:\s]*(?:just )?(?:yes or no|for (?:certain|sure)|straight answer)\W*$"
+    r"|^我?(?:妈|爸|爷爷|奶奶|老公|老婆|孩子)?(?=这[个张])|[，,。？?\s]*(?:给个准话|直说|是还是不是)\W*$"
+)
+
+
 def _vqa_kind(text: str, labels: LabelSet, conditions: list[str]) -> str | None:
-    plain = _plain(text)
+    plain = _FOR_CERTAIN.sub("", _plain(text)).strip(" ,?.，？。")
     if len(conditions) > 1:
         return None
     name = rf"(?:the )?(?:{labels[conditions[0]].pattern})(?:病变)?" if conditions else ""

@@ -22,10 +22,11 @@ _TASKS = {
     "hello": r"^\W*(?:hi|hello|hey|good (?:morning|evening|afternoon)|ok(?:ay)?)(?: there)?\W*$"
     r"|^\W*(?:你好|您好|好的)\W*$",
     "thanks": r"^\W*(?:ok(?:ay)?|great|perfect|good|fine|super|lovely)?\W*"
-    r"(?:thanks?(?: you)?(?: (?:very|so) much| a lot)?|thx|ty|cheers|ta)\W*$"
+    r"(?:thanks?(?: you)?(?: (?:very|so) much| a lot| mate)?|thx|ty|cheers(?: mate)?|ta)\W*$"
     r"|^\W*(?:谢谢|多谢|感谢)(?:你|您|了|啦)*\W*$",
-    "bye": r"^\W*(?:(?:ok(?:ay)?|great|thanks?(?: you)?)\W+)*(?:good)?bye(?: bye)?\W*$"
-    r"|^\W*(?:谢谢\W*)?(?:再见|拜拜)\W*$",
+    "bye": r"^\W*(?:(?:ok(?:ay)?|great|thanks?(?: you)?|thx|ty|cheers|mate)\W+)*"
+    r"(?:(?:good)?bye(?: bye)?|cya|see you)\W*$"
+    r"|^\W*(?:(?:谢谢|辛苦了|好的)\W*)*(?:再见|拜拜)\W*$",
     "letter": r"\b(?:write|draft|prepare|make|compose)\b.{0,30}\b(?:letter|referral|note)\b"
     r"|\bletter (?:to|for) (?:(?:the|my|his|her|a) )?(?:gp|doctor|physician|referr\w+)"
     r"|写.{0,8}(?:信|转诊单|转诊信)",
@@ -33,8 +34,8 @@ _TASKS = {
     r"|all|everything)\b"
     r"|^\W*(?:a )?summar(?:y|i[sz]e)(?: it)?(?:,? (?:please|pls))?\W*$"
     r"|(?:总结|小结|概括).{0,6}(?:对话|谈话|以上|一下|内容)",
-    "patient": r"\b(?:explain|say|put|tell|describe)\b.{0,40}\b(?:to (?:a|the|my|this) patient"
-    r"|in (?:plain|simple|lay) "
+    "patient": r"\b(?:explain|say|put|tell|describe)\b.{0,40}\b(?:"
+    r"(?:to|for) (?:a|the|my|this) patient|in (?:plain|simple|lay) "
     r"(?:words|english|language|terms)|for a (?:patient|lay\w*))"
     r"|^\W*what (?:should|do|can|would|shall) (?:i|we) (?:say to|tell) "
     r"(?:(?:the|my|this) patient|her|him)"
@@ -71,12 +72,15 @@ def task_in(text: str) -> str | None:
     return next((name for name, pattern in _COMPILED.items() if pattern.search(text)), None)
 
 
+_OTHER_LANGUAGE = re.compile(r"chinese|mandarin|english|中文|英文|英语", re.IGNORECASE)
+
+
 def do_task(
     task: str, text: str, findings: Sequence[Findings], labels: LabelSet, turns: Sequence[Exchange]
 ) -> list[AnswerPart]:
     """Do a task; see task_in. turns: of the conversation so far."""
     zh = is_chinese(text)
-    if task == "translate":
+    if task == "translate" or (task == "shorter" and _OTHER_LANGUAGE.search(text)):
         zh = not re.search(r"english|英", text, re.IGNORECASE)
     language = "zh" if zh else "en"
     if task in _OF_COURTESY:

@@ -38,7 +38,7 @@ _OF_READING = {
     "reason": "reason",
     "sources": "sources",
     "abilities": "abilities",
-    "inability": "limits",
+    "inability": "inability",
     "quality": "quality",
     "severity": "severity",
     "next": "urgency",
@@ -136,8 +136,11 @@ def _as_act(
     if act in _SEEN:
         kind, *worded = _SEEN[act]
         return replace(question, vqa_kind=kind, wanted=worded[zh])
-    if act == "reason" and turns and not turns[-1].tells("finding"):
-        return replace(question, about_reading="sources")
+    if act == "reason":
+        # Of what was told last: a finding, or what is known.
+        told = next((t for t in reversed(turns) if t.entries or t.tells("finding")), None)
+        if told is not None and told.entries and not told.tells("finding"):
+            return replace(question, about_reading="sources")
     if act in _OF_PHOTOGRAPH and subject and not shown:
         return question
     return replace(question, about_reading=_OF_READING[act])

@@ -30,7 +30,7 @@ _DENIED = re.compile(
 #: A question of its own, which is answered: "sent her in. what are cotton wool spots?"
 _OF_ITS_OWN = re.compile(
     r"\b(?:what(?:'?s| is| are| does| do)|which|why|who|explain|tell me|how (?:does|do|is|are))\b"
-    r"|\b(?:rinse|wash|neutrali[sz]e)\b"
+    r"|\b(?:rinse|wash|neutrali[sz]e)\b|^\W*(?:is|are) there\b|\b(?:eat|diet|food)\b"
     r"|什么是|是什么|是啥|为什么|为啥|叫什么|怎么治|一般|术后|手术后|冲洗|冲多久",
     re.IGNORECASE,
 )
@@ -46,6 +46,11 @@ _WHAT_IT_IS = re.compile(
 _FIRST_AID = frozenset({"rinse", "wash", "冲洗", "冲多久", "术后", "手术后"})
 #: Of more words a turn tells something of its own.
 _LONGEST = 120
+
+
+def speaks_of_waiting(text: str) -> bool:
+    """Whether a text can only be about how long something can wait."""
+    return re.search(r"\bwait|等", text, re.IGNORECASE) is not None
 
 
 def what_it_may_be(text: str, earlier: str, language: str = "en") -> str | None:

@@ -12,7 +12,10 @@ arteritis. Rinsing before anything else after a chemical splash is Annex 4 as we
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
+
+import numpy as np
 
 from ..wording import word_count
 from .clauses import DIAGNOSES, OF_AN_EYE, read, sentences
@@ -342,13 +345,15 @@ class RedFlag:
     diagnosed: bool = False
 
 
-def assess(text: str, language: str = "en") -> RedFlag | None:
+def assess(
+    text: str, language: str = "en", embed: Callable[[str], np.ndarray] | None = None
+) -> RedFlag | None:
     """Judge whether a text describes symptoms that need emergency eye care, by rules and model.
 
-    language is 'en' or 'zh'. None means that nothing urgent was described; questions about a word,
-    what is denied and what is long past do not count.
+    language is 'en' or 'zh'. embed: see `urgency`. None means that nothing urgent was described;
+    questions about a word, what is denied and what is long past do not count.
     """
-    probability = urgency(text)
+    probability = urgency(text, embed)
     found = _matched(text) if probability > _WITH_A_RULE else {}
     flags = list(found)
     if not flags and probability > _POSSIBLE and _can_wait(text):
@@ -398,7 +403,9 @@ def _can_wait(text: str) -> bool:
     return slow and frozenset().union(*symptoms) <= _MAY_BE_SLOW
 
 
-def red_flags(text: str, language: str = "en") -> str | None:
+def red_flags(
+    text: str, language: str = "en", embed: Callable[[str], np.ndarray] | None = None
+) -> str | None:
     """Return what to say first if a text describes symptoms that need emergency eye care.
 
     It names the symptoms, sends the user to emergency eye care at once, and says what may stand
@@ -407,7 +414,7 @@ def red_flags(text: str, language: str = "en") -> str | None:
     Sources: College of Optometrists, 'Urgency of referrals' (C205, Annex 4); NICE NG82 for new
     distortion; BSR guideline 2020 for giant cell arteritis.
     """
-    flag = assess(text, language)
+    flag = assess(text, language, embed)
     return flag.text if flag is not None and flag.certain else None
 
 

@@ -35,6 +35,7 @@ from ophglm_core.errors import InputError
 from ophglm_core.knowledge.library import entries
 from ophglm_core.prompts import prompt_with_passages
 from ophglm_core.runtime.profile import ModelProfile
+from ophglm_core.runtime.session import GREEDY, Decoding
 
 from ...conftest import shared
 
@@ -130,7 +131,7 @@ def test_the_prompt_of_a_grounded_sample_is_the_conversations_own(
 
         def truncate(self, length: int) -> None: ...
 
-        def generate(self, limit: int) -> Iterator[str]:
+        def generate(self, limit: int, decoding: Decoding = GREEDY) -> Iterator[str]:
             return iter(())
 
     model = Deaf()
@@ -259,7 +260,7 @@ def test_a_fifth_of_each_subset_and_language_is_held_out(texts: list[Instruction
     _, held_out = split_texts(texts)
     counts = [Counter((t.subset, t.language) for t in part) for part in (held_out, texts)]
     for key, count in counts[1].items():
-        assert 0.11 < counts[0][key] / count < 0.28, key
+        assert 0.11 < counts[0][key] / count < 0.3, key
     # What follows from the photograph, and what is said whatever is asked, always trains.
     assert not [t for t in held_out if t.topic in ("visual", "red_flag", "outside", "certainty")]
 

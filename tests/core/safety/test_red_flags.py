@@ -8,9 +8,11 @@ import time
 from importlib import resources
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from ophglm_core.knowledge.library import entries
+from ophglm_core.runtime.sentence import SentenceEncoder
 from ophglm_core.safety.red_flags import assess, matched_flags, red_flags
 from ophglm_core.wording import is_chinese
 
@@ -25,8 +27,11 @@ LINES = json.loads(
 )
 
 
+_EMBED = SentenceEncoder().embed
+
+
 def alarms(line: str, language: str) -> bool:
-    return assess(line, language) is not None
+    return assess(line, language, _EMBED) is not None
 
 
 @pytest.mark.parametrize("language", ["en", "zh"])
@@ -34,7 +39,7 @@ def test_no_urgent_line_is_missed(language: str) -> None:
     """Of 208 urgent lines none; what is said alone, and what is said before an answer."""
     lines = [*HELD_OUT["urgent"][language], *FURTHER["urgent"][language]]
     assert [line for line in lines if not alarms(line, language)] == []
-    alone = [bool(red_flags(line, language)) for line in HELD_OUT["urgent"][language]]
+    alone = [bool(red_flags(line, language, _EMBED)) for line in HELD_OUT["urgent"][language]]
     assert sum(alone) > 0.8 * len(alone)
 
 
@@ -61,8 +66,34 @@ def test_questions_of_the_library_rarely_alarm() -> None:
         # Whose wordings are no complaints.
         others = [e for e in entries() if e.topic not in ("urgency", "symptoms")]
         asked = [w for e in others for w in e.questions[language]][::25]
-        alone = [w for w in asked if red_flags(w, language)]
-        assert len(alone) < 0.05 * len(asked), alone
+        alone = [w for w in asked if red_flags(w, language, _EMBED)]
+        assert len(alone) < 0.03 * len(asked), alone
+
+
+@pytest.mark.parametrize("language", ["en", "zh"])
+def test_lines_on_other_things_do_not_alarm(language: str) -> None:
+    """What nothing was fitted on; a word of time alone alarmed when the words alone were judged."""
+    file = Path(__file__).parents[1] / "knowledge" / "other_things.json"
+    lines = json.loads(file.read_text(encoding="utf-8"))[language]
+    assert [line for line in lines if alarms(line, language)] == []
+    told = {
+        "en": ["did our team win last night?", "the boiler broke down this morning"],
+        "zh": ["昨晚那场比赛谁踢赢了"],
+    }[language]
+    assert [line for line in told if red_flags(line, language, _EMBED)] == []
+
+
+def test_the_meaning_is_asked_of_a_few_parts_of_a_long_text() -> None:
+    asked: list[str] = []
+
+    def embed(text: str) -> np.ndarray:
+        asked.append(text)
+        return _EMBED(text)
+
+    letter = "The patient was seen for a routine check and all was well. " * 60
+    flag = assess(letter + "Since this morning a curtain covers half of his left eye.", "en", embed)
+    assert flag is not None
+    assert len(asked) <= 3
 
 
 @pytest.mark.parametrize(
@@ -156,9 +187,9 @@ def test_the_alarm_says_what_may_stand_behind_it(text: str, cause: str) -> None:
 
 @pytest.mark.parametrize("text", ["when next", "what can go wrong", "今天天气怎么样"])
 def test_a_few_words_that_name_nothing_are_no_emergency(text: str) -> None:
-    assert assess(text, "zh" if is_chinese(text) else "en") is None
+    assert assess(text, "zh" if is_chinese(text) else "en", _EMBED) is None
 
 
 @pytest.mark.parametrize("text", ["all black", "can't see", "疼死了", "看不见了", "eye went black"])
 def test_a_few_words_that_name_something_are_taken_seriously(text: str) -> None:
-    assert assess(text, "zh" if is_chinese(text) else "en") is not None
+    assert assess(text, "zh" if is_chinese(text) else "en", _EMBED) is not None
