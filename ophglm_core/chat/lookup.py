@@ -31,10 +31,11 @@ def look_up(
     treatments and tests "it" or "they" may be asked.
     """
     text, language = question.looked_up, question.language
+    context = [key for key in context if key in subjects()]  # a model may have labels of its own
     if context and share_said(question) < 1 and not question.wanted:
         text = with_subject(text, context[0], language)
     matches = library.search(text, language, context, _MATCHES)
-    named = [*question.conditions, *question.beyond]
+    named = [key for key in (*question.conditions, *question.beyond) if key in subjects()]
     if _DIFFERENCE.search(text):
         return _both(
             library, (named if len(named) > 1 else [*named, *context])[:2], language, matches

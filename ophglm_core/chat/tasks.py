@@ -16,7 +16,7 @@ from ..findings import Findings
 from ..wording import is_chinese, joined
 from .answer import nothing_known
 from .exchange import Exchange
-from .parts import AnswerPart, describe_all, found_in, what_to_do
+from .parts import NO_PHOTOGRAPH, AnswerPart, describe_all, found_in, what_to_do
 
 _TASKS = {
     "hello": r"^\W*(?:hi|hello|hey|good (?:morning|evening|afternoon)|ok(?:ay)?)(?: there)?\W*$"
@@ -85,6 +85,11 @@ def do_task(
     language = "zh" if zh else "en"
     if task in _OF_COURTESY:
         return [AnswerPart("document", _OF_COURTESY[task][zh])]
+    if task in ("patient", "colleague") and not findings:
+        told = next((turn for turn in reversed(turns) if turn.entries), None)
+        if told is None:
+            return [AnswerPart("knowledge", NO_PHOTOGRAPH[zh])]
+        return _again(told, findings, labels, language)
     if task in _OF_FINDINGS:
         return _of_findings(task, text, findings, labels, turns, language)
     # "In Chinese" and "shorter" are asked of what was said before both.

@@ -13,7 +13,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from ..conditions import LabelSet
+from ..conditions import NAMING, NORMAL, LabelSet
 from ..knowledge.library import subjects
 from ..knowledge.retrieval import features
 from .acts import act_in
@@ -129,9 +129,10 @@ def _as_act(
     """Return the question that an act asks."""
     zh = question.language == "zh"
     if act in _OF_SUBJECT:
-        if not subject:
+        about = next((subjects()[k] for k in subject if k in subjects() and k != NORMAL), None)
+        if about is None:
             return question
-        name = subjects()[subject[0]].name_in(question.language)
+        name = about.name_in(question.language)
         return _put_as(question, _OF_SUBJECT[act][zh].format(name), labels)
     if act in _SEEN:
         kind, *worded = _SEEN[act]
@@ -166,12 +167,12 @@ def _corrected(text: str, before: Question, labels: LabelSet) -> Question | None
     named = [*question.conditions, *question.beyond]
     if not meant or not named:
         return None
-    wanted = before.looked_up
+    wanted, name = before.looked_up, meant.strip()
     for key in (*before.conditions, *before.beyond):
         pattern = labels[key].pattern if key in labels else subjects()[key].pattern
-        wanted = re.sub(pattern, meant.strip(), wanted, count=1, flags=re.IGNORECASE)
+        wanted = re.sub(pattern, lambda _: name, wanted, count=1, flags=NAMING)
     if wanted == before.looked_up:
-        wanted = f"{wanted} {meant.strip()}"
+        wanted = f"{wanted} {name}"
     return _put_as(question, wanted, labels)
 
 
