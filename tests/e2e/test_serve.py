@@ -169,7 +169,9 @@ def test_questions_at_the_same_time_are_answered_one_after_the_other(start_serve
     answers: dict[str, list[dict[str, object]]] = {}
 
     def ask(tab: str) -> None:
-        answers[tab] = list(start_server.answer(tab, "What is the treatment of glaucoma?"))
+        answers[tab] = list(
+            start_server.answer(tab, "What is the treatment of diabetic retinopathy?")
+        )
 
     threads = [Thread(target=ask, args=(tab,)) for tab in tabs]
     for thread in threads:
