@@ -54,10 +54,10 @@ def run_ophglm(record: Path, arguments: list[str]) -> None:
         init(self, path, context, adapter, *rest)
         self.opened = {"path": str(path), "adapter": adapter and str(adapter), "context": context}
 
-    def noted(self: Any, limit: int) -> Iterator[str]:
+    def noted(self: Any, limit: int, *decoding: Any) -> Iterator[str]:
         prompt, times = list(self.tokens), []
         try:
-            for piece in generate(self, limit):
+            for piece in generate(self, limit, *decoding):
                 times.append((time.monotonic(), len(self.tokens) - len(prompt)))
                 yield piece
         finally:
