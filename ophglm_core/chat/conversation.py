@@ -238,7 +238,7 @@ class Chat:
         if self._shorten(exchange):
             shortened = only_read_to(exchange.text, exchange.question.language)
             yield AnswerPart("remark", shortened)
-        exchange.question, exchange.task = self._understood(exchange.text)
+        exchange.question, exchange.task = self._understood(exchange)
         question, task = exchange.question, exchange.task
         matches: list[Match] = []
         if task is None and question.vqa_kind is None and question.about_reading is None:
@@ -288,11 +288,12 @@ class Chat:
         yield from answer.recommendation
         self._advised = self._advised or bool(answer.recommendation)
 
-    def _understood(self, text: str) -> tuple[Question, str | None]:
+    def _understood(self, exchange: Exchange) -> tuple[Question, str | None]:
         """Return the question that a turn asks, and its task."""
         turns, subject = self.exchanges[:-1], self._spoken_of()
         shown, embed = bool(self.findings), self.library.embed
-        return understand(text, self.labels, turns, subject, shown, embed)
+        asked, task = exchange.question, exchange.task
+        return understand(asked, task, self.labels, turns, subject, shown, embed)
 
     def _rested_on(self) -> tuple[Entry, ...]:
         """Return the entries of the last answer that had some, a few turns ago."""

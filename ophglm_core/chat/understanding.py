@@ -19,7 +19,7 @@ from ..knowledge.retrieval import features
 from .acts import act_in
 from .exchange import Exchange
 from .question import Question, asks_which_eye, insists_on_dose, parse_question
-from .tasks import TASKS, task_in
+from .tasks import TASKS
 
 #: What the fusion module is asked in the words that it was trained on.
 _SEEN = {
@@ -75,7 +75,8 @@ _RETURNS = re.compile(r"\bback to\b|\bearlier\b|\bagain about\b|回到|再说|�
 
 
 def understand(
-    text: str,
+    question: Question,
+    task: str | None,
     labels: LabelSet,
     turns: Sequence[Exchange],
     subject: Sequence[str],
@@ -84,17 +85,18 @@ def understand(
 ) -> tuple[Question, str | None]:
     """Return the question that a turn asks, and the task that it sets, if it sets one.
 
-    turns: those before it. subject: what "it" would mean, as keys. shown: whether there is a
-    photograph. embed: see `acts.act_in`.
+    question, task: what `parse_question` and `task_in` make of its words alone. turns: those before
+    it. subject: what "it" would mean, as keys. shown: whether there is a photograph. embed: see
+    `acts.act_in`.
     """
-    question, task = parse_question(text, labels), task_in(text)
+    text = question.text
     if task is not None or question.vqa_kind is not None or question.about_reading is not None:
         return question, task
     last = turns[-1] if turns else None
     if last is not None:
         if last.question.asks_dose and insists_on_dose(question):
             return replace(question, asks_dose=True), None
-        corrected = _corrected(text, last.question, labels)
+        corrected = _corrected(question, last.question, labels)
         if corrected is not None:
             return corrected, None
         if _WHY.search(text) and last.tells("finding"):
@@ -159,11 +161,10 @@ def _put_as(question: Question, wanted: str, labels: LabelSet) -> Question:
     )
 
 
-def _corrected(text: str, before: Question, labels: LabelSet) -> Question | None:
+def _corrected(question: Question, before: Question, labels: LabelSet) -> Question | None:
     """Return the last question about another subject, where a turn corrects that; else None."""
-    match = _CORRECTION.search(text)
+    match = _CORRECTION.search(question.text)
     meant = match and (match["en"] or match["zh"])
-    question = parse_question(text, labels)
     named = [*question.conditions, *question.beyond]
     if not meant or not named:
         return None

@@ -8,19 +8,17 @@ sentence vectors. Prints what it finds of lines that were left out in turn, in f
 
 from __future__ import annotations
 
-import json
 import sys
 from collections.abc import Callable
-from importlib import resources
 from pathlib import Path
 
 import numpy as np
 
 from .. import chat
 from ..chat.acts import MODEL, NONE
-from ..files import atomic_write
 from ..knowledge.library import LANGUAGES, entries
 from ..runtime.sentence import SentenceEncoder
+from .fitted import read_lines, write_arrays
 
 #: Wordings of the library, in each language, that the model sees as no act.
 _ASKED = 1500
@@ -35,10 +33,7 @@ def build_act_model(embed: Callable[[str], np.ndarray]) -> tuple[dict[str, np.nd
     from sklearn.linear_model import LogisticRegression
     from sklearn.model_selection import cross_val_predict
 
-    lines, off_topic = (
-        json.loads((resources.files(__package__) / name).read_text("utf-8"))
-        for name in ("act_lines.json", "off_topic_lines.json")
-    )
+    lines, off_topic = read_lines("act_lines.json"), read_lines("off_topic_lines.json")
     names = [NONE, *(name for name in lines if name != NONE)]
     texts: list[str] = []
     acts: list[int] = []
@@ -78,6 +73,5 @@ def build_act_model(embed: Callable[[str], np.ndarray]) -> tuple[dict[str, np.nd
 if __name__ == "__main__":
     target = Path(str(chat.__file__)).with_name(MODEL)
     fitted, measured = build_act_model(SentenceEncoder().embed)
-    with atomic_write(target) as partial, partial.open("wb") as stream:
-        np.savez_compressed(stream, allow_pickle=False, **fitted)
+    write_arrays(target, fitted)
     sys.stdout.write("\n".join([*measured, ""]))

@@ -8,17 +8,14 @@ the sentence vectors of the wordings.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from functools import cache
-from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from .. import knowledge
-from ..files import atomic_write
 from ..knowledge.library import (
     GENERAL_SUBJECTS,
     LANGUAGES,
@@ -28,6 +25,7 @@ from ..knowledge.library import (
 )
 from ..knowledge.retrieval import INDEX, features, weigh, with_subject
 from ..runtime.sentence import SentenceEncoder
+from .fitted import read_lines, write_arrays
 
 if TYPE_CHECKING:
     from scipy.sparse import csr_matrix
@@ -48,9 +46,7 @@ def make_index() -> dict[str, np.ndarray]:
 
     library = entries()
     embed = cache(SentenceEncoder().embed)
-    off_topic: dict[str, list[str]] = json.loads(
-        (resources.files(__package__) / _OFF_TOPIC).read_text("utf-8")
-    )
+    off_topic: dict[str, list[str]] = read_lines(_OFF_TOPIC)
     texts: dict[str, list[str]] = {language: [] for language in LANGUAGES}
     owner: dict[str, list[int]] = {language: [] for language in LANGUAGES}
     for language in LANGUAGES:
@@ -161,8 +157,4 @@ def _idf(texts: list[str], language: str) -> dict[str, float]:
 
 
 if __name__ == "__main__":
-    with (
-        atomic_write(Path(knowledge.__file__).with_name(INDEX)) as partial,
-        partial.open("wb") as file,
-    ):
-        np.savez_compressed(file, allow_pickle=False, **make_index())
+    write_arrays(Path(knowledge.__file__).with_name(INDEX), make_index())

@@ -8,21 +8,19 @@ sentence vectors. Prints sensitivity and false alarms on lines left out in turn,
 
 from __future__ import annotations
 
-import json
 import re
 import sys
 from collections.abc import Callable
-from importlib import resources
 from pathlib import Path
 
 import numpy as np
 
 from .. import safety
-from ..files import atomic_write
 from ..knowledge.library import entries
 from ..runtime.sentence import SentenceEncoder
 from ..safety.red_flags import matched_flags
 from ..safety.urgency import MODEL, WORDS_SHARE, features
+from .fitted import read_lines, write_arrays
 
 LANGUAGES = ("en", "zh")
 #: Topics whose wordings may be complaints.
@@ -46,10 +44,7 @@ def build_urgency_model(
     from sklearn.linear_model import LogisticRegression
     from sklearn.model_selection import cross_val_predict
 
-    lines, off_topic = (
-        json.loads((resources.files(__package__) / name).read_text(encoding="utf-8"))
-        for name in ("red_flag_lines.json", "off_topic_lines.json")
-    )
+    lines, off_topic = read_lines("red_flag_lines.json"), read_lines("off_topic_lines.json")
     model: dict[str, np.ndarray] = {}
     told: list[str] = []
     texts_of = {
@@ -113,6 +108,5 @@ def _asked(language: str) -> list[str]:
 if __name__ == "__main__":
     target = Path(str(safety.__file__)).with_name(MODEL)
     fitted, measured = build_urgency_model(SentenceEncoder().embed)
-    with atomic_write(target) as partial, partial.open("wb") as stream:
-        np.savez_compressed(stream, allow_pickle=False, **fitted)
+    write_arrays(target, fitted)
     sys.stdout.write("\n".join([*measured, ""]))

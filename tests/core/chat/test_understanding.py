@@ -12,6 +12,7 @@ from ophglm_core import data
 from ophglm_core.chat.acts import act_in
 from ophglm_core.chat.conversation import Chat
 from ophglm_core.chat.parts import AnswerPart
+from ophglm_core.chat.question import parse_question
 from ophglm_core.chat.tasks import TASKS
 from ophglm_core.chat.understanding import understand
 from ophglm_core.conditions import DEFAULT_LABELS, LabelSet, default_labels
@@ -97,7 +98,9 @@ def test_every_act_is_answered(library: Library, talk: Chat, general: Chat) -> N
 
 
 def test_an_act_without_a_sentence_encoder_is_a_question() -> None:
-    question, task = understand("recap pls", default_labels(), [], [], True, None)
+    question, task = understand(
+        parse_question("recap pls", default_labels()), None, default_labels(), [], [], True, None
+    )
     assert (task, question.about_reading) == (None, None)
     assert {*TASKS} < {*LINES}
 
@@ -150,7 +153,8 @@ def test_a_refused_dose_stays_refused(general: Chat) -> None:
     ],
 )
 def test_a_question_about_doses_is_no_request_for_one(question: str) -> None:
-    asked, _ = understand(question, default_labels(), [], [], False, None)
+    labels = default_labels()
+    asked, _ = understand(parse_question(question, labels), None, labels, [], [], False, None)
     assert not asked.asks_dose
 
 
