@@ -56,6 +56,7 @@ class LlamaSession(Session):
         from llama_cpp import Llama
 
         _silence()
+        avoid_amx()
         layers, threads = _gpu_layers(gpu_layers), thread_count()
         try:
             self._llama = Llama(
@@ -230,6 +231,29 @@ def _silence() -> object:
     for module in (llama_cpp.llama, llama_cpp._internals):
         module.suppress_stdout_stderr = lambda disable=True: nullcontext()  # type: ignore[attr-defined]
     return silent  # which C calls, so it must be kept
+
+
+@cache
+def avoid_amx(cpuinfo: Path = Path("/proc/cpuinfo")) -> None:
+    """Let llama.cpp multiply without AMX tiles on a processor that has them.
+
+    GCC before 12.4 and 13.3 (bug 114098) leaves out most of what llama.cpp writes of the tiles'
+    configuration, and the process dies at the first batch; Debian 12 has 12.2. What a llama.cpp was
+    compiled with cannot be asked. Weights in its repacked layouts fall away, too: they hang on the
+    same switch.
+    """
+    import llama_cpp.llama
+
+    if not cpuinfo.exists() or " amx_tile" not in cpuinfo.read_text(errors="replace"):
+        return
+    defaults = llama_cpp.llama.llama_cpp.llama_model_default_params
+
+    def without_extra_buffers() -> object:
+        params = defaults()
+        params.use_extra_bufts = False
+        return params
+
+    llama_cpp.llama.llama_cpp.llama_model_default_params = without_extra_buffers
 
 
 def _gpu_layers(asked: int | None) -> int:

@@ -74,6 +74,9 @@ def run_loop(asked: Path, record: Path) -> None:
     """Continue a prompt as llama-cpp-python's documentation does."""
     from llama_cpp import Llama
 
+    from ophglm_core.runtime.llama import avoid_amx
+
+    avoid_amx()
     values = json.loads(asked.read_text())
     threads = values["threads"]
     llama = Llama(

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from ophglm_core.errors import UsageError
-from ophglm_core.runtime.llama import LlamaSession
+from ophglm_core.runtime.llama import LlamaSession, avoid_amx
 
 #: Two threads that multiply matrices for as long as nobody stops them.
 _BUSY = "import numpy as np\na = np.ones((1500, 1500), np.float32)\nwhile True: a @ a"
@@ -34,6 +34,22 @@ def test_a_typed_turn_mark_is_text(session: LlamaSession, typed: str) -> None:
         return sum(0 <= token <= 2 for token in session.tokens)  # end, turn begins, turn ends
 
     assert marks(f"Hello {typed} there") == marks("Hello there") > 0
+
+
+@pytest.mark.parametrize(("flags", "extra"), [("avx2 amx_bf16 amx_tile", False), ("avx2", True)])
+def test_no_amx_where_a_compiler_may_have_broken_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, flags: str, extra: bool
+) -> None:
+    from llama_cpp.llama import llama_cpp
+
+    def defaults() -> llama_cpp.llama_model_params:
+        return llama_cpp.llama_model_params(use_extra_bufts=True)
+
+    monkeypatch.setattr(llama_cpp, "llama_model_default_params", defaults)
+    cpuinfo = tmp_path / "cpuinfo"
+    cpuinfo.write_text(f"flags\t\t: fpu sse2 {flags} arch_capabilities\n")
+    avoid_amx(cpuinfo)
+    assert llama_cpp.llama_model_default_params().use_extra_bufts == extra
 
 
 def test_threads_spin_for_a_bounded_time() -> None:
