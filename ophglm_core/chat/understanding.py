@@ -16,8 +16,10 @@ import numpy as np
 from ..conditions import NAMING, NORMAL, LabelSet
 from ..knowledge.library import subjects
 from ..knowledge.retrieval import features
+from ..knowledge.topics import topics_asked
 from .acts import act_in
 from .exchange import Exchange
+from .follow_ups import whole_question
 from .question import Question, asks_which_eye, insists_on_dose, parse_question
 from .tasks import TASKS
 
@@ -29,7 +31,7 @@ _SEEN = {
 #: Acts that ask the library of what was found or spoken of.
 _OF_SUBJECT = {
     "confirm": ("How is {} diagnosed, and by which tests?", "{}怎么确诊，要做哪些检查？"),
-    "dangers": ("What are the complications of {}?", "{}有哪些并发症和后果？"),
+    "dangers": ("Can {} make blind, and what does it lead to untreated?", "{}会失明吗，不治疗有什么后果？"),
     "malignant": ("Is {} a cancer?", "{}是癌症吗？"),
 }
 _OF_READING = {
@@ -103,6 +105,9 @@ def understand(
             return replace(question, about_reading="reason"), None
         if _WHY.search(text) and last.entries:
             return _put_as(question, f"{text} {last.question.looked_up}", labels), None
+    whole = _whole(question, labels, subject, shown)
+    if whole is not None:
+        return whole, None
     if shown and asks_which_eye(text) and _QUALITY.search(text):
         return replace(question, about_reading="quality"), None
     if question.asks_dose or question.asks_unread:
@@ -118,6 +123,21 @@ def understand(
     if act in TASKS:
         return question, act
     return _as_act(act, question, labels, turns, subject, shown), None
+
+
+def _whole(
+    question: Question, labels: LabelSet, subject: Sequence[str], shown: bool
+) -> Question | None:
+    """Return what a turn asks in a word or two of what was spoken of, in whole; see follow_ups."""
+    about = next((key for key in subject if key in subjects() and key != NORMAL), None)
+    if about is None or question.conditions or question.beyond:
+        return None
+    wanted = whole_question(question.text, question.language, about)
+    if wanted is None:
+        return None
+    if shown and about in labels and topics_asked(wanted) == ["urgency"]:
+        return replace(question, about_reading="urgency")
+    return _put_as(question, wanted, labels)
 
 
 def _as_act(

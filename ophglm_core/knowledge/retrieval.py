@@ -29,12 +29,15 @@ from .library import (
     subjects_implied,
     subjects_named,
 )
+from .topics import topics_asked
 
 INDEX = "index.npz"
 #: A cosine is moved by this much for an entry on the subject that is asked about, or on another
 #: one, and by this share of the cosine of the question's words with the answer's. Both were chosen
 #: on wordings of the library that were held out; see docs/knowledge.md.
 _SUBJECT_WEIGHT, _TEXT_WEIGHT = 0.4, 0.8
+#: And by this much for one on a topic that is asked for by name, chosen on dev_questions*.jsonl.
+_TOPIC_WEIGHT = 0.2
 
 #: A question that means what was spoken of: by "it", or in Chinese by saying no subject.
 _REFERS = re.compile(
@@ -139,6 +142,7 @@ class Retriever:
         if ids != [entry.id for entry in self._entries]:
             raise ValueError("The index belongs to another library; run build_knowledge_index.")
         self._subject = np.array([entry.subject for entry in self._entries])
+        self._topic = np.array([entry.topic for entry in self._entries])
         self._language = language
         self._embed = embed
 
@@ -180,7 +184,7 @@ class Retriever:
         scores: np.ndarray = (
             cosines + _SUBJECT_WEIGHT * self._on_subject(question) + _TEXT_WEIGHT * shared
         )
-        return scores
+        return scores + _TOPIC_WEIGHT * np.isin(self._topic, topics_asked(question))
 
     def _understood(self, question: str) -> float:
         """Return how much of a Chinese question is in words that the library has, 0 to 1.
