@@ -133,7 +133,6 @@ def answer_about_reading(
         "severity",
         "quality",
         "reason",
-        "certainty",
         "others",
     ):
         return [AnswerPart("knowledge", NO_PHOTOGRAPH[zh])]

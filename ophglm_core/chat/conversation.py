@@ -217,7 +217,7 @@ class Chat:
                 self.undo()
 
     def _answer(self, exchange: Exchange) -> Generator[AnswerPart]:
-        from ..safety.red_flags import SUBJECTS, assess  # whose patterns take a while to compile
+        from ..safety.red_flags import assess, subject_of  # whose patterns take a while to compile
 
         # Warning signs are looked for in all that was asked, and before anything else.
         flag = assess(exchange.text, exchange.question.language, self.library.embed)
@@ -232,7 +232,8 @@ class Chat:
             yield AnswerPart("red_flag", flag.text)
             if flag.symptoms and not flag.diagnosed:
                 # Nothing else: whoever reads this should be on the way and not read on.
-                self._subject = list(filter(None, map(SUBJECTS.get, flag.symptoms)))[:1]
+                subject = subject_of(flag.symptoms, exchange.text)
+                self._subject = [subject] if subject else []
                 exchange.subject = tuple(self._subject)
                 return
         if self._shorten(exchange):
@@ -315,14 +316,17 @@ class Chat:
         """Return what was said of an emergency a few turns ago, where this turn is about it: asks
         how long it can wait, or tells which symptom is not there."""
         from ..safety.later_turns import speaks_of_waiting, still_urgent, what_it_may_be
+        from ..safety.red_flags import IF_NEW
 
         question, text = exchange.question, exchange.text
         flagged = [turn for turn in self.exchanges[-_REMEMBERED - 1 : -1] if turn.red_flag]
         if not flagged or question.conditions or question.beyond:
             return None
         since = self.exchanges[self.exchanges.index(flagged[-1]) + 1 : -1]
-        if any(turn.entries for turn in since) and not speaks_of_waiting(text):
-            return None  # of other things
+        # Of other things, or after what was no more than a caution.
+        others = any(turn.entries for turn in since) or flagged[-1].red_flag in IF_NEW
+        if others and not speaks_of_waiting(text):
+            return None
         told = [turn for turn in flagged if turn.subject] or flagged
         meant = what_it_may_be(text, told[-1].text, question.language)
         return meant or still_urgent(text, str(flagged[-1].red_flag), question.language)

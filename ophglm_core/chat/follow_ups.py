@@ -34,8 +34,8 @@ _KINDS = (
         ("What are the symptoms of {}?", "{}有哪些症状？"),
     ),
     (
-        r"(?:fundus )?appearance|what (?:does it|do they) look like|(?:fundus|retinal) (?:signs|findings)"
-        r"|(?:on |at )(?:fundoscopy|the fundus)",
+        r"(?:fundus )?appearance|what (?:does it|do they) look like"
+        r"|(?:fundus|retinal) (?:signs|findings)|(?:on |at )(?:fundoscopy|the fundus)",
         r"(?:眼底)?(?:长|是)?(?:啥|什么)(?:样子?|样的?)|眼底(?:表现|特征|所见)",
         ("What does {} look like on the fundus?", "{}的眼底表现是什么？"),
     ),
@@ -47,20 +47,22 @@ _KINDS = (
         ("Which tests are done for {}?", "{}要做哪些检查？"),
     ),
     (
-        r"(?:the )?(?:worst |possible |main )?complications?",
+        r"(?:the )?(?:worst |possible |main )?complications?|what (?:can|could|might) go wrong",
         r"(?:有)?(?:啥|什么|哪些)?并发症",
         ("What are the complications of {}?", "{}有哪些并发症？"),
     ),
     (
-        r"prognosis|outlook|long ?-?term(?: outcome)?|(?:does|will|can) it (?:go away|get better|recover"
-        r"|resolve|clear)(?: by itself| on its own)?|reversible|(?:is it )?(?:permanent|reversible)",
-        r"预后(?:呢|如何|怎么样|怎样)?|(?:会|能)(?:不会)?(?:自己|自行)?(?:好|恢复|消退|自愈)"
+        r"prognosis|outlook|long ?-?term(?: outcome)?|(?:does|will|can) it (?:go away|get better"
+        r"|recover|resolve|clear)(?: by itself| on its own)?|(?:is it )?(?:permanent|reversible)",
+        r"预后(?:呢|如何|怎么样|怎样)?|.{0,9}(?:能|会)恢复|(?:会|能)(?:不会)?(?:自己|自行)?(?:好|恢复|消退|自愈)"
         r"|以后会怎(?:么)?样",
         ("What is the prognosis of {}?", "{}的预后怎么样，能恢复吗？"),
     ),
     (
-        r"how (?:soon|urgent|quickly|fast)(?: (?:is it|to refer|should (?:it|he|she|they) be seen))?",
-        r"(?:有)?多(?:急|快)(?:转|看)?|急不急|几天内(?:转|看)",
+        r"why (?:is it |so |the )*(?:urgent|rush|hurry)"
+        r"|how (?:soon|urgent|quickly|fast)"
+        r"(?: (?:is it|to refer|should (?:it|he|she|they) be seen))?",
+        r"为(?:什么|啥|何)(?:这么|那么)?急|(?:有)?多(?:急|快)(?:转|看)?|急不急|几天内(?:转|看)",
         ("How soon must {} be seen?", "{}要多快就诊？"),
     ),
     (
@@ -89,7 +91,8 @@ _KINDS = (
 _LEADS = {
     "en": r"(?:(?:and|so|but|ok(?:ay)?|then|right|well|now|what about|whats|what'?s|what (?:is|are)"
     r"|is there|the|any|its|their|for (?:it|that|this)) ?,? ?)*",
-    "zh": r"(?:那|那么|但|而且|这|这个|这种|它|一般|真|到底|请问|万一|如果|有了|得了|查出来了|确诊了|[，, ])*",
+    "zh": r"(?:那|那么|但|而且|这|这个|这种|它|一般|真|到底|请问|万一|如果|有了"
+    r"|得了|查出来了|确诊了|[，, ])*",
 }
 _ENDS = {
     "en": r"(?: (?:then|now|please|pls|for (?:it|that|this)|of (?:it|that)|usually))*",

@@ -36,7 +36,8 @@ _ASKS_DOSE = re.compile(
     r"|\bhow (?:many|much) (?!weight|importance|attention|time|trust|notice).{0,60}"
     r"\b(?:take|give|prescribe|start|use|put in)\b"
     r"|(?:什么|多少|多大|怎么|几|的)剂量|^\W*剂量|剂量(?:是|应|该|多少|怎么|呢|？|\?|$)"
-    r"|多少(?:毫克|克|片|滴|毫升|mg|浓度)|什么浓度|用量|(?:吃|用|服|滴|开)(?:多少|几)(?:片|滴|粒|次|毫克)?",
+    r"|多少(?:毫克|克|片|滴|毫升|mg|浓度)|什么浓度|用量|(?:每|一)次(?:用|吃|滴|点)?(?:几|多少)[滴片粒]?|[先给](?:用|给)?多少\W*$|起始(?:量|给|用)*多少|(?:吃|用|服|滴|开)(?:多少|几)(?:片|滴|粒|次"
+    r"|毫克)?",
     re.IGNORECASE,
 )
 #: What insists on a number that was refused.
@@ -62,11 +63,16 @@ _ABOUT_READING = {
     r"|blurr(?:y|ed)|of good quality)\W*$"
     r"|\b(?:image|picture|photo(?:graph)?) quality\W*$|(?:照片|图像|图片)(?:的)?(?:质量|清晰度)",
     "certainty": r"how (?:sure|certain|confident|reliable|accurate)\b|\bare you (?:sure|certain)"
-    r"|can (?:i|we) (?:trust|rely on) (?:you|this|it)|多大把握|有把握|确定吗|可靠吗|准确吗|准不准",
+    r"|can (?:i|we) (?:trust|rely on) (?:you|this|it)|多大把握|有把握|确定吗|可靠吗|准确吗|准不准"
+    r"|\bcan (?:you|it|this) be wrong\b"
+    r"|\b(?:definit\w+|certainly|totally|completely|absolutely) (?:nothing wrong|normal"
+    r"|healthy|fine|clear)\b|会不会(?:看|弄|搞|判)错",
     "limits": r"what else (?:could|can|might) (?:it|this) be|\b(?:some|any)thing else\b"
     r"|(?:did|could|might|can) (?:you|it) (?:have )?miss|还可能是什么|还有(?:别的|其他)|会不会漏",
-    "urgency": r"^\W*(?:is (?:it|this) (?:urgent|serious|dangerous|bad|an emergency)|how (?:urgent"
-    r"|serious|bad) is (?:it|this)|should (?:i|we) (?:worry|be worried|see a doctor)"
+    "urgency": r"^\W*(?:who (?:should|shd|must|needs to) see (?:it|this|him|her|them)"
+    r"(?:,? and how soon)?|is (?:it|this) (?:urgent|serious|dangerous|bad"
+    r"|an emergency)|how (?:urgent|serious|bad) is (?:it|this)"
+    r"|should (?:i|we) (?:worry|be worried|see a doctor)"
     r"|how (?:soon|quickly) (?:should|must|does) (?:he|she|it|this|i|the patient)"
     r"(?: need to| have to)? be (?:seen|referred|examined|checked)"
     r"|(?:do|does|should|must) (?:i|he|she|we|the patient|this) (?:need to |have to )?"
@@ -84,13 +90,17 @@ _ABOUT_READING = {
     r"|^\W*how (?:severe|advanced) is (?:it|this|that)\W*$"
     r"|^\W*(?:这?是?)?(?:几级|哪一?[级期]|第几[级期]|什么分?[级期]|多严重"
     r"|严重程度(?:如何|怎样)?)\W*$",
+    "inability": r"当(?:成|作|做)?.{0,4}(?:诊断|证明|病历)",
     "open_photograph": r"\bhow (?:do|can|would) (?:i|we) (?:open|show you|load|upload|send)\b"
-    r"|怎么(?:打开|上传|发)(?:照片|图片?|片子)?(?:呢|啊)?\W*$",
+    r"|(?:怎么|咋|如何)(?:打开|上传|发)(?:照片|图片?|片子)?(?:呢|啊)?\W*$"
+    r"|(?:怎么|咋|如何)把?(?:照片|图片?|片子)(?:给|发|传)",
     "others": r"\b(?:second|next) (?:most )?(?:likely|probable)\b|\bwhat else was considered\b"
     r"|\b(?:all|other) (?:the )?probabilities\b|第二可能|(?:其他|其它|别的)(?:病)?的?概率",
-    "abilities": r"what can you do|who (?:are|made) you|are you (?:a |an )?(?:doctor|human|robot"
-    r"|ai)"
-    r"|你(?:是谁|能做什么|会什么|是(?:医生|人)吗)",
+    "abilities": r"what can you do|who (?:are|made) you|are you (?:a |an )?(?:real |actual )?"
+    r"(?:doctor|human|robot|ai)\b|\b(?:what|which) (?:diseases|conditions) can (?:you|u|it)\b"
+    r"|\bwithout a (?:photo\w*|picture|image)\b.{0,20}\b(?:ask|use|work)"
+    r"|(?:没有?|不给?)(?:照片|图片?)也?(?:能|可以)(?:问|用)"
+    r"|你(?:是谁|能做什么|会什么|会干(?:啥|嘛|什么)|是(?:医生|人)吗)",
 }
 
 #: How good the program is, in general or at a condition that is named.

@@ -23,10 +23,10 @@ _TASKS = {
     r"|^\W*(?:你好|您好|好的)\W*$",
     "thanks": r"^\W*(?:ok(?:ay)?|great|perfect|good|fine|super|lovely)?\W*"
     r"(?:thanks?(?: you)?(?: (?:very|so) much| a lot| mate)?|thx|ty|cheers(?: mate)?|ta)\W*$"
-    r"|^\W*(?:谢谢|多谢|感谢)(?:你|您|了|啦)*\W*$",
+    r"|^\W*(?:谢谢|多谢|感谢|谢)(?:你|您|了|啦)*\W*$",
     "bye": r"^\W*(?:(?:ok(?:ay)?|great|thanks?(?: you)?|thx|ty|cheers|mate)\W+)*"
     r"(?:(?:good)?bye(?: bye)?|cya|see you)\W*$"
-    r"|^\W*(?:(?:谢谢|辛苦了|好的)\W*)*(?:再见|拜拜)\W*$",
+    r"|^\W*(?:(?:谢谢|谢啦|谢了|多谢|辛苦了|好的)\W*)*(?:再见|拜拜)\W*$",
     "letter": r"\b(?:write|draft|prepare|make|compose)\b.{0,30}\b(?:letter|referral|note)\b"
     r"|\bletter (?:to|for) (?:(?:the|my|his|her|a) )?(?:gp|doctor|physician|referr\w+)"
     r"|写.{0,8}(?:信|转诊单|转诊信)",
@@ -41,6 +41,8 @@ _TASKS = {
     r"(?:(?:the|my|this) patient|her|him)"
     r"(?: (?:about|of) (?:it|this|that|the (?:result|finding|photograph)s?))?"
     r"(?:,? in (?:one|a) sentence)?\W*$"
+    r"|^\W*(?:(?:ta|thanks|thx|ok(?:ay)?|now|and|then)\W+)*(?:the )?(?:same )?for (?:a|the|my) "
+    r"patient\b|(?:写成|改成|翻译成)?给(?:患者|病人|家属)看|(?:讲|说|解释)给.{1,6}听"
     r"|(?:怎么|如何)(?:跟|和|对|向)?(?:患者|病人|家属)(?:说|讲|交代|解释)|向(?:患者|病人|家属)(?:解释"
     r"|说明)|用(?:通俗|简单|大白).{0,4}话",
     "colleague": r"\b(?:explain|present|describe|say|report)\b.{0,40}\bto (?:a|my"
@@ -52,6 +54,11 @@ _TASKS = {
     "more": r"^\W*(?:please )?(?:tell me |say |and )?more(?: (?:about (?:it|this|that)|please"
     r"|detail\w*))?\W*$|^\W*go on\W*$"
     r"|^\W*(?:再|多)(?:详细)?(?:说|讲)(?:一)?(?:点|些)\W*$|^\W*(?:更多|详细(?:一)?点|继续)\W*$",
+    "points": r"^\W*(?:please )?(?:(?:can|could) you )?(?:(?:make|put|give|show|turn|write) )?"
+    r"(?:that|it|this|them|me)?(?: (?:in|into|as))? ?(?:a )?(?:bullet(?:ed)?(?: ?points?| ?list)?"
+    r"|list|points)"
+    r"(?:,? (?:please|pls))?\W*$"
+    r"|^\W*(?:请)?(?:分点|分条|列点|逐条)(?:说|列(?:出|一下)?|回答|写)?\W*$",
     "translate": r"^\W*(?:please )?(?:(?:say|repeat|translate) (?:that|it|this) )?(?:in|into"
     r"|to) (?:chinese|mandarin|english)(?:,? (?:please|pls))?\W*$"
     r"|^\W*(?:请)?(?:用|翻译成)?(?:中文|英文|英语|汉语)(?:说|回答|再说一遍)?\W*$",
@@ -65,7 +72,7 @@ _COMPILED = {name: re.compile(pattern, re.IGNORECASE) for name, pattern in _TASK
 
 def task_in(text: str) -> str | None:
     """Return the task that a text asks for: 'letter', 'summary', 'patient', 'colleague', 'shorter',
-    'more' or 'translate', or 'hello', 'thanks' or 'bye'; None for a question.
+    'more', 'points' or 'translate', or 'hello', 'thanks' or 'bye'; None for a question.
 
     Example: `task_in("Write a letter to the GP")` is 'letter'.
     """
@@ -95,7 +102,7 @@ def do_task(
     # "In Chinese" and "shorter" are asked of what was said before both.
     said = [turn for turn in turns if turn.task not in _OF_COURTESY]
     short = task == "shorter"
-    while said and said[-1].task in ("shorter", "translate", "more"):
+    while said and said[-1].task in ("shorter", "translate", "more", "points"):
         short |= said.pop().task == "shorter"
     last = said[-1] if said else None
     if last is not None and last.task in _OF_FINDINGS:
@@ -111,8 +118,15 @@ def do_task(
     if not entries:
         return [AnswerPart("knowledge", _NOTHING_BEFORE[zh])]
     if short:
-        first = re.split(r"(?<=[.!?])\s+|(?<=[。！？])", entries[0].text(language))[0]
+        first = _SENTENCE_END.split(entries[0].text(language))[0]
         return [AnswerPart("knowledge", first, entries[0].source)]
+    if task == "points":
+        return [
+            AnswerPart("knowledge", sentence, entry.source)
+            for entry in entries
+            for sentence in _SENTENCE_END.split(entry.text(language))
+            if sentence
+        ]
     if task == "translate" and last is not None:
         return _again(last, findings, labels, language)
     return [AnswerPart("knowledge", e.text(language), e.source) for e in entries]
@@ -167,6 +181,7 @@ def _again(
     return parts or [nothing_known((), language)]
 
 
+_SENTENCE_END = re.compile(r"(?<=[.!?])\s+(?=[A-Z])|(?<=[。！？])")
 _ONE_SENTENCE = re.compile(r"(?:one|a) sentence|一句话", re.IGNORECASE)
 
 
@@ -197,8 +212,9 @@ def _one_sentence(findings: Sequence[Findings], labels: LabelSet, language: str)
 
 _OF_COURTESY = {
     "hello": (
-        "Ask about the photograph or about the eye, or for a letter, a summary, or plainer words.",
-        "可以询问照片或眼病，也可以要求写信、总结或用通俗的话解释。",
+        "Hello. Ask about the photograph or about the eye, or for a letter, a summary, or plainer "
+        "words.",
+        "您好。可以询问照片或眼病，也可以要求写信、总结或用通俗的话解释。",
     ),
     "thanks": (
         "You are welcome. Ask whatever else there is to know.",

@@ -31,7 +31,10 @@ _SEEN = {
 #: Acts that ask the library of what was found or spoken of.
 _OF_SUBJECT = {
     "confirm": ("How is {} diagnosed, and by which tests?", "{}怎么确诊，要做哪些检查？"),
-    "dangers": ("Can {} make blind, and what does it lead to untreated?", "{}会失明吗，不治疗有什么后果？"),
+    "dangers": (
+        "Can {} make blind, and what does it lead to untreated?",
+        "{}会失明吗，不治疗有什么后果？",
+    ),
     "malignant": ("Is {} a cancer?", "{}是癌症吗？"),
 }
 _OF_READING = {
@@ -57,7 +60,7 @@ _OF_PHOTOGRAPH = frozenset({"certainty", "reason", "severity", "next", *_SEEN})
 _OF_BEFORE = frozenset({"shorter", "more", "translate"})
 
 _CORRECTION = re.compile(
-    r"^\W*(?:no|nope|sorry|not that|i said)?[,.:; -]*(?:i|we)(?: was|'?m| am)? "
+    r"^\W*(?:(?:no|nope|sorry|not that|i said)[,.:; -]*)*(?:i|we)(?: was|'?m| am)? "
     r"(?:meant|mean|asked about|asking about|talking about|want(?:ed)?)(?: to ask about)?\s+"
     r"(?P<en>[^?？.]{2,60})\W*$"
     r"|^\W*(?:不是|不对|错了|不)?[，, ]*(?:我|我们)?(?:是)?(?:想)?(?:问|说|指)的(?:是|就是)"
@@ -73,6 +76,25 @@ _QUALITY = re.compile(
     r"\b(?:quality|sharp|blurr\w+|good enough|gradable|usable)\b|质量|清晰|清楚", re.I
 )
 _PHOTOGRAPH = re.compile(r"\b(?:photo\w*|picture|image)s?\b|照片|图片|图像", re.IGNORECASE)
+#: A look that is asked for, perhaps behind what is told of the patient.
+_LOOK = re.compile(
+    r"(?:^|[\s，,。])(?:请|麻烦)?(?:帮(?:我|忙))?看(?:看|下|一下)?(?:这张|这个|眼底|这张眼底|照片|片子|图)(?:照片|片子|图)?"
+    r"(?:吧|呢|呗)?\W*$|^\W*(?:这|图)(?:里|上)?(?:到底)?是(?:啥|什么)(?:病)?(?:啊|呀|呢)?\W*$"
+    r"|^\W*到底(?:是)?(?:啥|什么)病",
+)
+#: "So there is no glaucoma, then", after a photograph without findings.
+_NONE_THEN = re.compile(
+    r"^\W*(?:那)?(?:就是|也就是|所以)(?:说)?(?:我)?没有?.{0,12}(?:咯|喽|了|吧|对吧|是吧)\W*$"
+    r"|^\W*so (?:there'?s |i have |he has |she has |that means )?(?:definitely )?no "
+    r".{0,40}(?:then|right|at all)\W*$",
+    re.IGNORECASE,
+)
+_OF_PROGRAM = re.compile(
+    r"\b(?:you|u|it|this|tool|program|app|ai|software|model|classifier|limit\w*)\b"
+    r"|你|您|它|程序|软件|系统|工具|模型|局限",
+    re.IGNORECASE,
+)
+_FIRST = re.compile(r"\b(?:the|my|your) first (?:one|question|thing|topic)\b|第一个", re.IGNORECASE)
 _RETURNS = re.compile(r"\bback to\b|\bearlier\b|\bagain about\b|回到|再说|刚才|前面", re.IGNORECASE)
 
 
@@ -105,6 +127,11 @@ def understand(
             return replace(question, about_reading="reason"), None
         if _WHY.search(text) and last.entries:
             return _put_as(question, f"{text} {last.question.looked_up}", labels), None
+    if shown and _LOOK.search(text):
+        kind, *worded = _SEEN["findings"]
+        return replace(question, vqa_kind=kind, wanted=worded[question.language == "zh"]), None
+    if shown and _NONE_THEN.search(text):
+        return replace(question, about_reading="certainty"), None
     whole = _whole(question, labels, subject, shown)
     if whole is not None:
         return whole, None
@@ -117,6 +144,8 @@ def understand(
     if act is None or (named and act not in _MAY_NAME):
         return question, None
     if act in _OF_BEFORE and not turns:
+        return question, None
+    if act in ("abilities", "inability") and not _OF_PROGRAM.search(text):
         return question, None
     if act == "inability" and _PHOTOGRAPH.search(text):
         return question, None  # the library knows what a photograph cannot show
@@ -204,6 +233,8 @@ def subject_returned_to(text: str, turns: Sequence[Exchange], language: str) -> 
     """
     if not _RETURNS.search(text):
         return ()
+    if _FIRST.search(text):
+        return next((turn.subject for turn in turns if turn.subject), ())
     said = _content(text, language)
     shared = [(len(said & _content(turn.text, language)), turn) for turn in turns]
     most, turn = max(shared, key=lambda pair: pair[0], default=(0, None))

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import re
 
-#: Of a treatment these are other questions, which the words themselves find.
-_OF_TREATMENT = re.compile(
+#: Of a treatment, or of a part or form of a disease, these are narrower questions, which their own
+#: words find.
+_NARROWER = re.compile(
     r"\b(?:surg\w+|operat\w+|injections?|laser|drops?|vitrectomy|peeling|trabeculectomy)\b"
-    r"|手术|注射|打针|激光|术后|药",
+    r"|\bo?edema\b|\b(?:dme|wet|dry)\b|手术|注射|打针|激光|术后|药|水肿|湿性|干性",
     re.IGNORECASE,
 )
 _WORDS = {
@@ -15,9 +16,11 @@ _WORDS = {
     "complications": r"\bcomplications?\b|并发症",
     "differential": r"\bdifferential\b|\bddx\b|鉴别",
     "prognosis": r"\b(?:prognosis|outlook)\b|预后",
-    "symptoms": r"\bsymptoms? of\b|\bwhat (?:\w+ ){0,3}symptoms?\b|(?:哪些|什么|啥)(?:\w{0,2})症状",
+    "symptoms": r"\bsymptoms? of\b|\bwhat (?:\w+ ){0,3}symptoms?\b|(?:哪些|什么|啥)(?:\w{0,2})症状"
+    r"|症状(?:有|是)(?:哪些|什么|啥)",
     "signs": r"\blooks? like on\b|\b(?:fundus|retinal) (?:signs?|appearance)\b|眼底表现",
-    "treatment": r"\bhow (?:is|are|do you|would you|to) .*\b(?:treat\w*|manag\w+)|(?:怎么|如何|咋)治",
+    "treatment": r"\bcan .* be cured\b|(?:治好|治愈|根治)(?:吗|\W*$)|"
+    r"\bhow (?:is|are|do you|would you|to) .*\b(?:treat\w*|manag\w+)|(?:怎么|如何|咋)治",
     "examination": r"\b(?:which|what) (?:\w+ )?tests\b|\bhow is .* diagnosed\b"
     r"|(?:哪些|什么)检查|(?:怎么|如何)(?:确诊|诊断)",
     "risk": r"\brisk factors?\b|危险因素",
@@ -32,6 +35,6 @@ def topics_asked(question: str) -> list[str]:
 
     Example: `topics_asked("What causes AMD?")` is ['causes'].
     """
-    if _OF_TREATMENT.search(question):
+    if _NARROWER.search(question):
         return []
     return [topic for topic, words in _COMPILED.items() if words.search(question)]

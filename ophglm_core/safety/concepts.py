@@ -112,7 +112,7 @@ _CHILD = (
     r"|小孩|孩子|宝宝|婴儿|幼儿|娃|儿子|女儿|孙子|孙女|新生儿|患儿|外甥|侄"
 )
 _HURTS = (
-    r"(?:pain\w*|hurts?|hurting|hurted|aches?|aching|achy|sore|soreness|throb\w*|agony|stabbing"
+    r"(?:pain(?!less)\w*|hurts?|hurting|hurted|aches?|aching|achy|sore|soreness|throb\w*|agony|stabbing"
     r"|excruciating|killing me|tender)"
 )
 _WORSE = (

@@ -12,7 +12,7 @@ arteritis. Rinsing before anything else after a chemical splash is Annex 4 as we
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -250,7 +250,7 @@ _RULES: tuple[tuple[str, str, str], ...] = (
 )
 
 #: What the library has on a symptom: the subject that is looked up where a later turn names none.
-SUBJECTS = {
+_SUBJECTS = {
     "curtain": "detachment",
     "flashes_floaters": "detachment",
     "painful_red_eye": "red_eye",
@@ -258,6 +258,11 @@ SUBJECTS = {
     "white_pupil": "retinoblastoma",
     "giant_cell_arteritis": "giant_cell_arteritis",
 }
+#: And on what a text says besides: words, and the symptom that they go with.
+_SUBJECTS_TOLD = (
+    ("optic_neuritis", r"\b(?:eye )?movements?\b|\bmoving\b|washed out|转动", "painful_red_eye"),
+    ("artery_occlusion", r"cherry.?red|樱桃红|\bpainless|无痛|不疼|不痛", "vision_loss"),
+)
 #: What may come slowly: with glasses, a cataract, or age.
 _MAY_BE_SLOW = frozenset({"worse_sight", "visual_symptom", "floaters"})
 #: A case that is made up, told of nobody: what is said of it is no complaint.
@@ -416,6 +421,17 @@ def red_flags(
     """
     flag = assess(text, language, embed)
     return flag.text if flag is not None and flag.certain else None
+
+
+def subject_of(flags: Sequence[str], text: str) -> str | None:
+    """Return the subject of the library that a later turn about an emergency is looked up in.
+
+    flags: of the text that told it. None if the library has nothing on these symptoms.
+    """
+    for subject, words, flag in _SUBJECTS_TOLD:
+        if flag in flags and re.search(words, text, re.IGNORECASE):
+            return subject
+    return next(filter(None, map(_SUBJECTS.get, flags)), None)
 
 
 def may_mean(text: str, language: str = "en") -> str:
