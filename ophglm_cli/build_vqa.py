@@ -26,7 +26,8 @@ def build_vqa(
     """Make question-answer pairs about photographs from their labels, in English and Chinese.
 
     One JSON object a line: image (two, left and right, where eyes are compared), question, answer,
-    kind, labels, language, patient. Closed questions are balanced.
+    kind, labels, language, patient. Closed questions are balanced. Whether a photograph can be
+    judged is asked about spoilt copies, too, which go into a folder beside OUT.
     """
     from ophglm_core.data.build_vqa import build_vqa as build
     from ophglm_core.data.duplicates import read_sets
@@ -40,7 +41,8 @@ def build_vqa(
     records = [record for found in read_sets(data, report).values() for record in found]
     for sentence in report.sentences():
         stderr.print(sentence, style="yellow", markup=False)
-    pairs = build(records, choose_labels(records, label or ()), seed)
+    spoilt = out.with_name(f"{out.stem}-spoilt")
+    pairs = build(records, choose_labels(records, label or ()), seed, spoilt)
     lines = [json.dumps(pair.to_json(), ensure_ascii=False) for pair in pairs]
     write_text(out, "\n".join(lines) + "\n")
     counts = Counter((pair.kind, pair.language) for pair in pairs)

@@ -59,9 +59,12 @@ _ABOUT_READING = {
     r"|^\W*(?:show me|point (?:to|at)) (?:it|them|where(?: it is)?|the lesions?)\W*$"
     r"|^\W*(?:病变|病灶|异常)?在(?:哪|哪里|哪儿|什么位置)\W*$|看(?:的是)?哪(?:里|儿|个部位)",
     "quality": r"^\W*how (?:good|bad|sharp) is (?:this|the) (?:photo\w*|picture|image)\W*$"
-    r"|^\W*is (?:this|the) (?:photo\w*|picture|image) (?:gradable|good enough|usable|sharp enough"
+    r"|^\W*is (?:this|the) (?:photo\w*|picture|image) (?:gradable|good enough(?: to be judged)?"
+    r"|usable|sharp(?: enough| and well lit)?"
     r"|blurr(?:y|ed)|of good quality)\W*$"
-    r"|\b(?:image|picture|photo(?:graph)?) quality\W*$|(?:照片|图像|图片)(?:的)?(?:质量|清晰度)",
+    r"|\b(?:image|picture|photo(?:graph)?) quality\W*$|^\W*is the quality of (?:this|the) "
+    r"|^\W*can (?:this|the) (?:photo\w*|picture|image) be (?:graded|judged)\W*$"
+    r"|(?:照片|图像|图片)(?:是否|够不够|可以|能)?(?:清晰|清楚|判读)|(?:照片|图像|图片)(?:的)?(?:质量|清晰度)",
     "certainty": r"how (?:sure|certain|confident|reliable|accurate)\b|\bare you (?:sure|certain)"
     r"|can (?:i|we) (?:trust|rely on) (?:you|this|it)|多大把握|有把握|确定吗|可靠吗|准确吗|准不准"
     r"|\bcan (?:you|it|this) be wrong\b"
@@ -188,12 +191,6 @@ _FORMS: dict[str, tuple[str, ...]] = {
         rf"does {_THIS} show the left or the right eye",
         r"left or right(?: eye)?",
         r"(?:这是|照片拍的是)?(?:左眼还是右眼|哪只眼睛?)",
-    ),
-    "quality": (
-        rf"(?:is|are) there (?:any )?(?:lens )?dust(?: artefacts| on the lens)?{_HERE}",
-        rf"does lens dust disturb {_THIS}",
-        rf"is {_THIS} spoiled by dust on the camera's lens",
-        r"(?:这张照片)?(?:有镜头灰尘|是否有灰尘伪影|图像是否受镜头灰尘影响)(?:吗)?",
     ),
     "compare": (
         r"(?:please )?compare (?:the |these )?(?:two |both )?(?:eyes|photographs|pictures)",

@@ -11,8 +11,10 @@ from __future__ import annotations
 import json
 import random
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from functools import cache
 from importlib import resources
+from pathlib import Path
 
 from ..assets import sample_path
 from ..conditions import CONDITIONS, NORMAL, LabelSet, default_labels
@@ -20,6 +22,7 @@ from ..grading import GRADE_NAMES
 from ..wording import sentence_case
 from .keywords import split_keywords
 from .records import Record, choose_labels
+from .spoilt import spoilt_copy
 from .vqa import CLOSED, NOT_NORMAL, VqaPair
 
 LANGUAGES = ("en", "zh")
@@ -36,12 +39,17 @@ def _wordings() -> dict[str, dict[str, list[str]]]:
 
 
 def build_vqa(
-    records: Iterable[Record], labels: LabelSet | None = None, seed: int = 0
+    records: Iterable[Record],
+    labels: LabelSet | None = None,
+    seed: int = 0,
+    spoilt: Path | None = None,
 ) -> list[VqaPair]:
     """Make question-answer pairs in English and Chinese, in random order, the same for one seed.
 
     labels: the conditions to ask about; None is what an encoder would learn from these records.
-    Pictures of which a label is unknown are not asked about that label.
+    Pictures of which a label is unknown are not asked about that label. spoilt: the folder for
+    copies that cannot be judged; without one, no question is about quality. Raises InputError for
+    a photograph that cannot be read, and OSError for a folder that cannot be written.
     """
     records = sorted(records, key=lambda r: str(r.image))
     labels = labels or choose_labels(records)
@@ -53,7 +61,7 @@ def build_vqa(
         pairs += maker.which(records)
         pairs += maker.severity(records)
         pairs += maker.eye(records)
-        pairs += maker.quality(records)
+        pairs += maker.quality(records, spoilt) if spoilt else ()
         pairs += maker.compare(records)
         pairs += maker.unanswerable(records)
     random.Random(seed).shuffle(pairs)
@@ -163,11 +171,16 @@ class _Maker:
             for record in self.rng.sample(rows, count):
                 yield self._pair([record], "eye", words[side])
 
-    def quality(self, records: list[Record]) -> Iterator[VqaPair]:
-        known = [r for r in records if r.keywords]
-        yes = [r for r in known if "lens dust" in (r.keywords or "").lower()]
-        no = [r for r in known if "lens dust" not in (r.keywords or "").lower()]
-        yield from self._yes_no(yes, no, "quality")
+    def quality(self, records: list[Record], spoilt: Path) -> Iterator[VqaPair]:
+        # A cataract spoils photographs, too, and is to come out as one.
+        clear = [r for r in records if not r.labels.get("cataract")]
+        count = len(clear) // 20
+        drawn = self.rng.sample(clear, 2 * count)
+        for number, record in enumerate(drawn):
+            word = _YES if number < count else _NO
+            if word is _NO:
+                record = replace(record, image=spoilt_copy(record.image, spoilt, self.rng))
+            yield self._pair([record], "quality", word[self.language] + _STOP[self.language])
 
     def compare(self, records: list[Record]) -> Iterator[VqaPair]:
         eyes: dict[tuple[str, str], dict[str, Record]] = {}

@@ -20,6 +20,8 @@ from ophglm_core.data.vqa import (
 )
 from ophglm_core.errors import InputError
 from ophglm_core.evaluation.vqa import asked_about
+from ophglm_core.images import load_crop
+from ophglm_core.quality import measure
 
 from ...conftest import shared
 
@@ -27,8 +29,9 @@ DISEASES = default_labels().diseases
 
 
 @pytest.fixture(scope="module")
-def pairs(odir: Path) -> list[VqaPair]:
-    return build_vqa([*read_records(odir), *read_records(shared("eye4"))])
+def pairs(odir: Path, tmp_path_factory: pytest.TempPathFactory) -> list[VqaPair]:
+    records = [*read_records(odir), *read_records(shared("eye4"))]
+    return build_vqa(records, spoilt=tmp_path_factory.mktemp("spoilt"))
 
 
 def subject(pair: VqaPair) -> str:
@@ -78,7 +81,7 @@ def test_answers_agree_with_labels(pairs: list[VqaPair]) -> None:
 
 def test_a_source_that_has_only_positives_is_not_asked_yes_or_no(pairs: list[VqaPair]) -> None:
     kinds = {pair.kind for pair in pairs if "/eye4/" in pair.image[0]}
-    assert kinds == {"unanswerable"}
+    assert kinds == {"unanswerable", "quality"}
 
 
 def test_many_wordings_and_whole_sentences(pairs: list[VqaPair]) -> None:
@@ -95,6 +98,24 @@ def test_what_a_photograph_cannot_tell_is_said(pairs: list[VqaPair]) -> None:
     found = [p for p in pairs if p.kind == "unanswerable" and p.language == "en"]
     assert found
     assert all("cannot show" in p.answer for p in found)
+
+
+def test_half_of_what_quality_is_asked_about_is_spoilt(pairs: list[VqaPair]) -> None:
+    asked = [p for p in pairs if p.kind == "quality"]
+    assert len(asked) > 400
+    assert not any("cataract" in p.labels for p in asked)
+    spoilt = [p for p in asked if p.answer in ("No.", "否。")]
+    assert all(Path(p.image[0]).parent.name.startswith("spoilt") for p in spoilt)
+    # Clear photographs are sharper, and neither dark nor white: told by another measure.
+    clear = [p for p in asked if p.answer in ("Yes.", "是。")]
+    quality = [[measure(load_crop(Path(p.image[0]), 448)) for p in g[:60]] for g in (clear, spoilt)]
+    seen = [sum(q.blurred or q.white > 0.1 or q.brightness < 60 for q in g) for g in quality]
+    assert seen[0] <= 6
+    assert seen[1] >= 36
+
+
+def test_without_a_folder_nothing_is_spoilt(labelled: Path) -> None:
+    assert not [p for p in build_vqa(read_records(labelled)) if p.kind == "quality"]
 
 
 def test_same_seed_same_pairs(labelled: Path) -> None:
