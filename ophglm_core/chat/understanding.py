@@ -89,6 +89,7 @@ _NONE_THEN = re.compile(
     r".{0,40}(?:then|right|at all)\W*$",
     re.IGNORECASE,
 )
+_SICK = re.compile(r"\b(?:disease|problem|wrong|damage)\b|病|问题|异常|毛病", re.IGNORECASE)
 _OF_PROGRAM = re.compile(
     r"\b(?:you|u|it|this|tool|program|app|ai|software|model|classifier|limit\w*)\b"
     r"|你|您|它|程序|软件|系统|工具|模型|局限",
@@ -130,7 +131,8 @@ def understand(
     if shown and _LOOK.search(text):
         kind, *worded = _SEEN["findings"]
         return replace(question, vqa_kind=kind, wanted=worded[question.language == "zh"]), None
-    if shown and _NONE_THEN.search(text):
+    sick = question.conditions or question.beyond or _SICK.search(text)
+    if shown and sick and _NONE_THEN.search(text):
         return replace(question, about_reading="certainty"), None
     whole = _whole(question, labels, subject, shown)
     if whole is not None:
