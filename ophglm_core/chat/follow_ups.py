@@ -88,6 +88,7 @@ _KINDS = (
         ("What is the differential diagnosis of {}?", "{}要和哪些病鉴别？"),
     ),
 )
+_LONGEST = 80
 _LEADS = {
     "en": r"(?:(?:and|so|but|ok(?:ay)?|then|right|well|now|what about|whats|what'?s|what (?:is|are)"
     r"|is there|the|any|its|their|for (?:it|that|this)) ?,? ?)*",
@@ -117,6 +118,8 @@ def whole_question(text: str, language: str, subject: str) -> str | None:
 
     Example: `whole_question("tx?", "en", "dr")` is 'How is diabetic retinopathy treated?'.
     """
+    if len(text) > _LONGEST:
+        return None
     for patterns, wholes in _COMPILED:
         if patterns[language].fullmatch(text):
             return wholes[language == "zh"].format(subjects()[subject].name_in(language))
