@@ -37,4 +37,6 @@ def topics_asked(question: str) -> list[str]:
     """
     if _NARROWER.search(question):
         return []
-    return [topic for topic, words in _COMPILED.items() if words.search(question)]
+    found = [topic for topic, words in _COMPILED.items() if words.search(question)]
+    # Of some diseases the treatment is an operation.
+    return [*found, "surgery"] if "treatment" in found else found
