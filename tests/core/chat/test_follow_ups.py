@@ -1,115 +1,187 @@
-"""Turns of a word or two, which ask one usual thing of what was spoken of."""
+"""What a turn means after others: an emergency goes on, another disease's drug, said once more."""
 
 from __future__ import annotations
-
-from collections.abc import Callable
 
 import pytest
 
 from ophglm_core.chat.conversation import Chat
-from ophglm_core.chat.follow_ups import whole_question
 from ophglm_core.conditions import DEFAULT_LABELS, default_labels
 from ophglm_core.findings import Findings
-from ophglm_core.knowledge.library import GENERAL_SUBJECTS, entries, subjects
+from ophglm_core.knowledge.library import subjects_implied
 from ophglm_core.knowledge.retrieval import Library
-from ophglm_core.safety.red_flags import matched_flags, subject_of
 
 from ...silent import Silent
 
-Say = Callable[..., str]
 LOW = dict.fromkeys(DEFAULT_LABELS, 0.02)
+DR = Findings("a.jpg", "ok", "m@1", {**LOW, "dr": 0.8}, ["dr"])
 
 
 @pytest.fixture
-def said(library: Library) -> Say:
-    """Asks several turns, about a photograph or none, and returns the last answer."""
+def talk(library: Library) -> Chat:
+    return Chat([DR], default_labels(), Silent(), library=library)
 
-    def said(*turns: str, finding: str | None = None) -> str:
-        found = (
-            [Findings("a.jpg", "ok", "m@1", {**LOW, finding: 0.8}, [finding])] if finding else []
-        )
-        talk = Chat(found, default_labels(), Silent(), library=library)
-        answers = [" ".join(part.text for part in talk.ask(turn)) for turn in turns]
-        return answers[-1]
 
-    return said
+def kinds(talk: Chat, text: str) -> list[str]:
+    return [part.kind for part in talk.ask(text)]
+
+
+def said(talk: Chat, text: str) -> str:
+    return " ".join(part.text for part in talk.ask(text))
 
 
 @pytest.mark.parametrize(
-    ("text", "language", "whole"),
+    ("told", "asked"),
     [
-        ("tx?", "en", "How is diabetic retinopathy treated?"),
-        ("and what are the symptoms then", "en", "What are the symptoms of diabetic retinopathy?"),
-        ("which bloods", "en", "Which tests are done for diabetic retinopathy?"),
-        ("long-term?", "en", "What is the prognosis of diabetic retinopathy?"),
-        ("那咋治呢", "zh", "糖尿病视网膜病变怎么治疗？"),
-        ("都查哪些", "zh", "糖尿病视网膜病变要做哪些检查？"),
-        ("会自己好不", "zh", "糖尿病视网膜病变的预后怎么样，能恢复吗？"),
-        ("is boxing ok", "en", None),
-        ("how is the pressure treated in pregnancy", "en", None),
-        ("她开车行不行", "zh", None),
+        ("She has been seeing flashes since yesterday", "no curtain though"),
+        ("She has been seeing flashes since yesterday", "how long can she wait"),
+        ("My left eye went black an hour ago", "can it wait till Monday?"),
+        ("My left eye went black an hour ago", "it doesn't hurt"),
+        ("我右眼突然看不见了", "能等到明天吗？"),
+        ("我右眼突然看不见了", "但是没有疼痛"),
     ],
 )
-def test_a_word_or_two_stand_for_a_whole_question(
-    text: str, language: str, whole: str | None
-) -> None:
-    assert whole_question(text, language, "dr") == whole
+def test_an_emergency_stays_one_in_the_turns_after_it(talk: Chat, told: str, asked: str) -> None:
+    assert kinds(talk, told) == ["red_flag"]
+    assert kinds(talk, asked) == ["red_flag"]
+    assert kinds(talk, asked) == ["red_flag"]
 
 
-def test_they_are_answered_of_what_was_spoken_of(said: Say) -> None:
-    assert "laser" in said("what is retinopathy of prematurity", "tx?").lower()
-    assert "激光" in said("什么是早产儿视网膜病变", "真查出来了咋治")
-    assert "night" in said("is retinitis pigmentosa inherited?", "what are first signs").lower()
-    assert "referred" in said("what do you see?", "how soon", finding="dr")
+def test_after_an_emergency_other_questions_are_answered(talk: Chat) -> None:
+    assert kinds(talk, "My left eye went black an hour ago") == ["red_flag"]
+    for other in ("When is cataract surgery done?", "What is latanoprost?", "Write a letter"):
+        assert "red_flag" not in kinds(talk, other)
+    # Long after, "it" is something else.
+    assert "red_flag" not in kinds(talk, "How long can it wait?")
+
+
+def test_waiting_is_no_emergency_by_itself(talk: Chat) -> None:
+    assert "red_flag" not in kinds(talk, "How long can it wait?")
+    assert "red_flag" not in kinds(talk, "no curtain though")
+
+
+def test_a_drug_of_another_disease_means_that_disease(talk: Chat) -> None:
+    said(talk, "Does this eye have diabetic retinopathy?")
+    assert "asthma" in said(talk, "Is timolol ok in asthma?")
+    assert "glaucoma" in said(talk, "what's the target pressure")
+    assert "trabecul" in said(talk, "SLT or drops first?").lower()
+    # Of its own disease, the conversation's goes on.
+    assert "HbA1c" in said(talk, "her HbA1c is 11, does it matter")
+    assert subjects_implied("他的眼压高吗") == ["glaucoma"]
+    assert subjects_implied("Is it hereditary?") == []
 
 
 @pytest.mark.parametrize(
-    ("question", "topic"),
+    "question",
     [
-        ("What causes {}?", "causes"),
-        ("What are the complications of {}?", "complications"),
-        ("What is the prognosis of {}?", "prognosis"),
-        ("{}的病因是什么？", "causes"),
+        "Is there a haemorrhage near the disc?",
+        "Do you see any hard exudates?",
+        "What's the cup-to-disc ratio here?",
+        "how many microaneurysms in this photo",
+        "有没有出血？",
+        "这张照片的杯盘比是多少",
     ],
 )
-def test_what_is_asked_for_by_name_comes_first(library: Library, question: str, topic: str) -> None:
-    """In two of three diseases that have it; the others mostly say it in their definition."""
-    language = "en" if question.isascii() else "zh"
-    having = {e.subject for e in entries() if e.topic == topic} - {*GENERAL_SUBJECTS}
-    first = [
-        library.search(question.format(subjects()[s].name_in(language)), language)[0].entry
-        for s in having
-    ]
-    assert sum(entry.topic == topic for entry in first) >= 0.65 * len(having)
+def test_a_single_sign_is_not_read_off_the_photograph(talk: Chat, question: str) -> None:
+    first = next(iter(talk.ask(question)))
+    assert first.kind == "finding"
+    assert "does not read" in first.text or "不从照片上读取" in first.text
 
 
-def test_points_are_a_sentence_each(library: Library) -> None:
-    talk = Chat([], default_labels(), Silent(), library=library)
-    whole = [part for part in talk.ask("Is glaucoma hereditary?") if part.kind == "knowledge"]
-    points = [part.text for part in talk.ask("make that bullet points")]
-    assert len(points) > len(whole)
-    assert " ".join(points) == " ".join(part.text for part in whole)
+@pytest.mark.parametrize("question", ["What is a haemorrhage?", "Is there a cure?", "What is IOP?"])
+def test_a_question_about_a_word_is_none_about_the_photograph(talk: Chat, question: str) -> None:
+    assert "does not read" not in said(talk, question)
 
 
-def test_an_emergency_is_looked_up_by_what_was_told(said: Say) -> None:
-    told = "sudden painless total loss of vision in the right eye 2 hours ago, cherry red spot"
-    assert matched_flags(told) == ["vision_loss"]
-    assert subject_of(["vision_loss"], told) == "artery_occlusion"
-    assert "artery" in said(told, "prognosis?").lower()
-    moving = "pain on eye movements, colours washed out, vision dropping for three days"
-    assert subject_of(matched_flags(moving), moving) == "optic_neuritis"
+@pytest.mark.parametrize("question", ["what grade", "How severe is it?", "几级", "严重程度如何？"])
+def test_the_grade_is_asked_of_the_photograph_without_naming_it(talk: Chat, question: str) -> None:
+    first, second = talk.ask(question)
+    assert "80%" in first.text
+    assert second.source
 
 
-def test_a_caution_is_not_said_again_to_a_question_about_check_ups(said: Say) -> None:
-    harmless = "体检拍的，没有闪光也没有黑影遮挡，视力也没掉，看看这张"
-    assert "急诊" not in said(harmless, "那我多久再查", finding="normal")
+@pytest.mark.parametrize(
+    "question",
+    [
+        "需要马上去医院吗？",
+        "How soon should he be seen?",
+        "Does this need to be referred urgently?",
+    ],
+)
+def test_how_soon_is_asked_of_the_photograph(talk: Chat, question: str) -> None:
+    first, second = talk.ask(question)
+    assert "80%" in first.text
+    assert "ICO" in str(second.source)
 
 
-def test_what_is_said_in_passing(said: Say) -> None:
-    assert "probab" in said("can you be wrong").lower()
-    assert "no doctor" in said("morning! are you a real doctor?")
-    assert "可疑青光眼" in said("这是啥", finding="glaucoma")
-    assert "剂量" in said("低浓度阿托品每次几滴 一天几回")
-    assert "diabetic macular" in said("whats amd", "no sorry i meant dme").lower()
-    assert "照片未见异常不能排除" in said("那就是没有青光眼咯", finding="normal")
-    assert said("thanks, for the patient please", finding="dr")
+def test_findings_are_summarised_and_told_to_a_patient_in_a_sentence(talk: Chat) -> None:
+    assert "80%" in said(talk, "summarise the findings")
+    assert "80%" in said(talk, "总结一下结果")
+    sentence = said(talk, "what should I tell the patient in one sentence")
+    assert "may show signs of diabetic retinopathy" in sentence
+    assert sentence.count(".") == 1
+    assert "可能有糖尿病视网膜病变" in said(talk, "怎么跟病人说，一句话")
+    assert "definition" not in sentence
+
+
+def test_what_was_said_last_is_said_in_another_language(talk: Chat) -> None:
+    said(talk, "Is timolol ok in asthma?")
+    said(talk, "what should I tell the patient in one sentence")
+    assert "可能有糖尿病视网膜病变" in said(talk, "in Chinese please")
+    assert "may show signs" in said(talk, "in English")
+    said(talk, "what is the best football team?")
+    assert "没有找到" in said(talk, "in Chinese please")
+
+
+def test_they_are_the_treatment_that_was_spoken_of(library: Library) -> None:
+    amd = Findings("a.jpg", "ok", "m@1", {**LOW, "amd": 0.8}, ["amd"])
+    talk = Chat([amd], default_labels(), Silent(), library=library)
+    said(talk, "how many injections will he need")
+    assert "injection" in next(p.text for p in talk.ask("are they painful")).lower()
+    # Of the disease where that fits better.
+    assert "gene" in said(talk, "is it hereditary?").lower()
+
+
+def test_a_question_to_the_photograph_is_no_emergency(talk: Chat) -> None:
+    assert "red_flag" not in kinds(talk, "is this a left or right eye")
+
+
+@pytest.mark.parametrize(
+    ("question", "words"),
+    [
+        ("how accurate are you for glaucoma", "glaucoma was 0.91"),
+        ("What is your sensitivity?", "diabetic retinopathy was 0.80"),
+        ("你检测青光眼的准确率是多少", "0.91"),
+        ("What can you do?", "no doctor"),
+        ("where did you look", "/heatmap"),
+        ("how good is this photo", "passed the checks"),
+        ("照片质量怎么样", "通过检查"),
+    ],
+)
+def test_the_program_answers_for_itself(talk: Chat, question: str, words: str) -> None:
+    values = {"auc": 0.91, "sensitivity": 0.9, "specificity": 0.8}
+    talk.measured = {"glaucoma": values, "dr": {**values, "auc": 0.8}}
+    assert words in said(talk, question)
+
+
+def test_what_was_not_measured_is_not_claimed(talk: Chat) -> None:
+    assert "no figures" in said(talk, "how accurate are you for glaucoma")
+    # The method in general is a matter of the library.
+    assert "card" not in said(talk, "How accurate is a photograph for glaucoma?")
+
+
+@pytest.mark.parametrize(
+    ("question", "words"),
+    [
+        ("baby born at 27 weeks, when to screen", "retinopathy of prematurity"),
+        ("angle looks narrow on gonio", "angle"),
+    ],
+)
+def test_what_is_not_named_is_recognised(talk: Chat, question: str, words: str) -> None:
+    assert words in said(talk, question).lower()
+
+
+def test_a_brief_question_is_one_on_what_was_spoken_of(talk: Chat) -> None:
+    assert "regress" in said(talk, "reversible?")
+    assert "80%" in said(talk, "should I send her to A&E?")
+    for other in ("who won the election", "capital of France"):
+        assert "No checked statement" in said(talk, other)

@@ -100,8 +100,8 @@ def test_most_answers_hold_the_point_that_was_asked_for(library: Library) -> Non
     share = {k: v / 300 for k, v in Counter(line["verdict"] for line in judged).items()}
     assert share["holds"] > 0.75, share
     assert share.get("elsewhere", 0) < 0.05, share
-    # Of a whole answer, while another test runs beside: a sentence vector takes 0.01 to 0.03 alone.
-    assert np.median([line["seconds"] for line in judged]) < 0.25
+    # Of a whole answer, on two cores that may be slow: a sentence vector takes 0.01 to 0.03.
+    assert np.median([line["seconds"] for line in judged]) < 0.1
 
 
 @pytest.mark.parametrize(("language", "least"), [("en", 0.7), ("zh", 0.9)])
