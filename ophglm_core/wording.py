@@ -38,6 +38,14 @@ def word_count(text: str) -> float:
     return len(re.findall(r"[A-Za-z0-9'-]+", text)) + chinese / 1.5
 
 
+_SENTENCE_END = re.compile(r"(?<=[.!?])\s+(?=[A-Z])|(?<=[。！？])")
+
+
+def sentences(text: str) -> list[str]:
+    """Return the sentences of a written text; an abbreviation before a small letter ends none."""
+    return list(filter(None, _SENTENCE_END.split(text)))
+
+
 def joined(parts: Sequence[str]) -> str:
     """Return 'a, b and c'."""
     if not parts:

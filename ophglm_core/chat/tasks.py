@@ -13,7 +13,7 @@ from pathlib import Path
 from .. import knowledge
 from ..conditions import NORMAL, LabelSet
 from ..findings import Findings
-from ..wording import is_chinese, joined
+from ..wording import is_chinese, joined, sentences
 from .answer import nothing_known
 from .exchange import Exchange
 from .parts import NO_PHOTOGRAPH, AnswerPart, describe_all, found_in, what_to_do
@@ -118,14 +118,13 @@ def do_task(
     if not entries:
         return [AnswerPart("knowledge", _NOTHING_BEFORE[zh])]
     if short:
-        first = _SENTENCE_END.split(entries[0].text(language))[0]
+        first = sentences(entries[0].text(language))[0]
         return [AnswerPart("knowledge", first, entries[0].source)]
     if task == "points":
         return [
             AnswerPart("knowledge", sentence, entry.source)
             for entry in entries
-            for sentence in _SENTENCE_END.split(entry.text(language))
-            if sentence
+            for sentence in sentences(entry.text(language))
         ]
     if task == "translate" and last is not None:
         return _again(last, findings, labels, language)
@@ -181,7 +180,6 @@ def _again(
     return parts or [nothing_known((), language)]
 
 
-_SENTENCE_END = re.compile(r"(?<=[.!?])\s+(?=[A-Z])|(?<=[。！？])")
 _ONE_SENTENCE = re.compile(r"(?:one|a) sentence|一句话", re.IGNORECASE)
 
 

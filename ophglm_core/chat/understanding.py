@@ -129,8 +129,7 @@ def understand(
         if _WHY.search(text) and last.entries:
             return _put_as(question, f"{text} {last.question.looked_up}", labels), None
     if shown and _LOOK.search(text):
-        kind, *worded = _SEEN["findings"]
-        return replace(question, vqa_kind=kind, wanted=worded[question.language == "zh"]), None
+        return _to_photograph("findings", question), None
     sick = question.conditions or question.beyond or _SICK.search(text)
     if shown and sick and _NONE_THEN.search(text):
         return replace(question, about_reading="certainty"), None
@@ -160,7 +159,7 @@ def _whole(
     question: Question, labels: LabelSet, subject: Sequence[str], shown: bool
 ) -> Question | None:
     """Return what a turn asks in a word or two of what was spoken of, in whole; see follow_ups."""
-    about = next((key for key in subject if key in subjects() and key != NORMAL), None)
+    about = _disease_in(subject)
     if about is None or question.conditions or question.beyond:
         return None
     wanted = whole_question(question.text, question.language, about)
@@ -182,14 +181,13 @@ def _as_act(
     """Return the question that an act asks."""
     zh = question.language == "zh"
     if act in _OF_SUBJECT:
-        about = next((subjects()[k] for k in subject if k in subjects() and k != NORMAL), None)
+        about = _disease_in(subject)
         if about is None:
             return question
-        name = about.name_in(question.language)
+        name = subjects()[about].name_in(question.language)
         return _put_as(question, _OF_SUBJECT[act][zh].format(name), labels)
     if act in _SEEN:
-        kind, *worded = _SEEN[act]
-        return replace(question, vqa_kind=kind, wanted=worded[zh])
+        return _to_photograph(act, question)
     if act == "reason":
         # Of what was told last: a finding, or what is known.
         told = next((t for t in reversed(turns) if t.entries or t.tells("finding")), None)
@@ -198,6 +196,17 @@ def _as_act(
     if act in _OF_PHOTOGRAPH and subject and not shown:
         return question
     return replace(question, about_reading=_OF_READING[act])
+
+
+def _disease_in(subject: Sequence[str]) -> str | None:
+    """Return the first of what was spoken of that the library knows as a disease, as a key."""
+    return next((key for key in subject if key in subjects() and key != NORMAL), None)
+
+
+def _to_photograph(act: str, question: Question) -> Question:
+    """Return a turn as what the fusion module is asked; act: one of _SEEN."""
+    kind, *worded = _SEEN[act]
+    return replace(question, vqa_kind=kind, wanted=worded[question.language == "zh"])
 
 
 def _put_as(question: Question, wanted: str, labels: LabelSet) -> Question:

@@ -19,7 +19,7 @@ from ..knowledge.library import Entry, entries, subjects
 from ..prompts import prompt_with_passages
 from ..safety.guard import states_certainty
 from ..safety.red_flags import red_flags
-from ..wording import is_chinese
+from ..wording import is_chinese, sentences
 from .deidentify import redact
 from .instructions import ANY, Instruction, lines_of
 from .splits import is_held_out
@@ -431,7 +431,7 @@ def read_questions(
 def first_sentences(text: str, max_length: int) -> str:
     """Return the first whole sentences of a text, up to `max_length` characters."""
     said = ""
-    for sentence in re.split(r"(?<=[.!?])\s+(?=[A-Z])|(?<=[。！？])", " ".join(text.split())):
+    for sentence in sentences(" ".join(text.split())):
         if sentence.endswith("?"):
             continue  # MedQuAD repeats the question before its answer
         if len(said) + 1 + len(sentence) > max_length or not sentence.endswith(

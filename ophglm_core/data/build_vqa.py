@@ -176,11 +176,12 @@ class _Maker:
         clear = [r for r in records if not r.labels.get("cataract")]
         count = len(clear) // 20
         drawn = self.rng.sample(clear, 2 * count)
-        for number, record in enumerate(drawn):
-            word = _YES if number < count else _NO
-            if word is _NO:
-                record = replace(record, image=spoilt_copy(record.image, spoilt, self.rng))
-            yield self._pair([record], "quality", word[self.language] + _STOP[self.language])
+        stop = _STOP[self.language]
+        for record in drawn[:count]:
+            yield self._pair([record], "quality", _YES[self.language] + stop)
+        for record in drawn[count:]:
+            copy = replace(record, image=spoilt_copy(record.image, spoilt, self.rng))
+            yield self._pair([copy], "quality", _NO[self.language] + stop)
 
     def compare(self, records: list[Record]) -> Iterator[VqaPair]:
         eyes: dict[tuple[str, str], dict[str, Record]] = {}

@@ -19,8 +19,6 @@ from torch.nn import functional
 
 #: How many random numbers the augmentation of one photograph takes.
 DRAWS = 20
-
-
 #: Standard deviation of the strongest noise, of full scale: what a small camera has in a dim eye.
 _MOST_NOISE = 5 / 255
 
