@@ -12,7 +12,7 @@ from PIL import Image, ImageDraw, ImageFilter, ImageOps
 
 from .dicom import Tags
 from .errors import InputError
-from .picture_files import MOST_PIXELS, Photograph, open_file
+from .picture_files import Photograph, open_file
 
 #: What can be classified: a file, or a picture in memory (PIL, or uint8 [H, W, 3] or [H, W]).
 Picture = Path | Image.Image | np.ndarray
@@ -103,7 +103,8 @@ def find_disc(image: Image.Image) -> Disc:
 def _find_disc(image: Image.Image, small: np.ndarray) -> Disc:
     """See find_disc. small: the picture's probe, uint8 [h, w, 3]."""
     width, height = image.size
-    found = _filled_box(brightest(small) > SURROUND)
+    # A mask without steps: the disc lies at the same place however coarsely the file was decoded.
+    found = _filled_box(np.clip(brightest(small) / SURROUND - 0.5, 0, 1))
     if found is None:
         return Disc(0, 0, width, height)
     left, top, right, bottom = found
@@ -115,19 +116,36 @@ def _probe(image: Image.Image) -> np.ndarray:
     """Return a picture made small, uint8 [h, w, 3]."""
     scale = min(1.0, _PROBE / max(image.size))
     width, height = (max(1, round(side * scale)) for side in image.size)
-    return np.asarray(image.resize((width, height), Image.Resampling.BOX))
+    # A box that is no whole number of pixels would shift edges by up to half of one.
+    return np.asarray(image.resize((width, height), Image.Resampling.BILINEAR, reducing_gap=2.0))
 
 
-def _filled_box(mask: np.ndarray) -> tuple[int, int, int, int] | None:
-    """Return the box around what a mask [h, w] has: left, top, right, bottom, the latter two past
-    its end; None if that is next to nothing."""
+def _filled_box(mask: np.ndarray) -> tuple[float, float, float, float] | None:
+    """Return the box around what a mask [h, w] in 0..1 has, left, top, right, bottom, in its pixels
+    and their fractions; None if that is next to nothing."""
     # A time stamp or a speck in the surround fills few pixels of its row; the disc fills many.
-    across, down = mask.sum(axis=0), mask.sum(axis=1)
-    columns = np.flatnonzero(across > 0.06 * across.max())
-    rows = np.flatnonzero(down > 0.06 * down.max())
-    if columns.size < 0.2 * mask.shape[1] or rows.size < 0.2 * mask.shape[0]:
+    across, down = _extent(mask.sum(axis=0)), _extent(mask.sum(axis=1))
+    if across is None or down is None:
         return None
-    return int(columns[0]), int(rows[0]), int(columns[-1]) + 1, int(rows[-1]) + 1
+    return across[0], down[0], across[1], down[1]
+
+
+def _extent(filled: np.ndarray) -> tuple[float, float] | None:
+    """Return where what fills the rows or columns [n] of a mask begins and ends; None if that is
+    next to nothing."""
+    enough = 0.06 * filled.max()
+    found = np.flatnonzero(filled > enough)
+    if found.size < 0.2 * filled.size:
+        return None
+
+    def beyond(last: int, next_one: int) -> float:
+        """How far past the middle of the last row the crossing lies, in rows."""
+        return float((filled[last] - enough) / (filled[last] - filled[next_one]))
+
+    first, last = int(found[0]), int(found[-1])
+    begin = first + 0.5 - beyond(first, first - 1) if first else 0.0
+    end = last + 0.5 + beyond(last, last + 1) if last + 1 < filled.size else float(filled.size)
+    return begin, end
 
 
 def _without_page(image: Image.Image) -> tuple[Image.Image, Disc]:
@@ -151,13 +169,12 @@ def _without_page(image: Image.Image) -> tuple[Image.Image, Disc]:
     return image, find_disc(image)
 
 
-def _square(disc: Disc) -> tuple[int, int, int, int]:
-    x, y = (disc.left + disc.right) / 2, (disc.top + disc.bottom) / 2
-    left, top = round(x - disc.side / 2), round(y - disc.side / 2)
-    return left, top, left + round(disc.side), top + round(disc.side)
+def _square(disc: Disc) -> tuple[float, float, float, float]:
+    x, y, half = (disc.left + disc.right) / 2, (disc.top + disc.bottom) / 2, disc.side / 2
+    return x - half, y - half, x + half, y + half
 
 
-def disc_square(image: Image.Image) -> tuple[int, int, int, int]:
+def disc_square(image: Image.Image) -> tuple[float, float, float, float]:
     """Return the square around the retina's disc in pixels: left, top, right, bottom.
 
     It reaches beyond the picture where the camera cut the disc off.
@@ -177,16 +194,19 @@ def crop_disc(image: Image.Image, size: int) -> Image.Image:
 def _crop(image: Image.Image, size: int) -> tuple[Image.Image, float]:
     """Return `crop_disc`'s picture and the side of its square in the image's pixels."""
     image, disc = _without_page(image)
-    if disc.side**2 > MOST_PIXELS:
-        # The square of a long strip has many times its pixels, which do not fit into memory.
-        scale = 4 * size / disc.side
-        smaller = image.resize(
-            (max(1, round(image.width * scale)), max(1, round(image.height * scale))),
-            Image.Resampling.BOX,
-        )
-        return crop_disc(smaller, size), disc.side
-    square = image.crop(_square(disc))
-    return square.resize((size, size), Image.Resampling.BICUBIC, reducing_gap=3.0), disc.side
+    left, top, right, bottom = _square(disc)
+    held = max(left, 0), max(top, 0), min(right, image.width), min(bottom, image.height)
+    scale = size / disc.side
+    # Only what the picture holds is resized: the square of a long strip would not fit into memory.
+    x, y = round((held[0] - left) * scale), round((held[1] - top) * scale)
+    width = max(1, round((held[2] - left) * scale) - x)
+    height = max(1, round((held[3] - top) * scale) - y)
+    part = image.resize((width, height), Image.Resampling.BICUBIC, held, reducing_gap=3.0)
+    if part.size == (size, size):
+        return part, disc.side
+    crop = Image.new("RGB", (size, size))
+    crop.paste(part, (x, y))
+    return crop, disc.side
 
 
 def load_disc(picture: Picture, size: int) -> DiscCrop:

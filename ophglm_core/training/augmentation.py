@@ -86,7 +86,8 @@ def augment(crops: Tensor, size: int, draws: Tensor) -> Tensor:
     pixels = (pixels - mean) * factor(0.25) + mean
     pixels = pixels * factor(0.25) * factor(0.10, 3)
     pixels = pixels.clamp(1e-4, 1.0).pow(factor(0.15))
-    amount = uniform(-1, 1).clamp_min(0)[:, None, None, None] * _MOST_NOISE
+    # For every photograph: grain that half of them kept would go on telling where they come from.
+    amount = uniform(0, 1)[:, None, None, None] * _MOST_NOISE
     pixels = (pixels + amount * _grain(uniform(0, 1), uniform(0, 1), size)).clamp(0, 1)
     return pixels * inside
 

@@ -70,7 +70,8 @@ def test_reduced_decoding_gives_the_same_crop(tmp_path: Path) -> None:
     draw_fundus((3000, 2400)).save(tmp_path / "large.jpg", quality=95)
     reduced = load_crop(tmp_path / "large.jpg", 224).astype(int)
     full = np.asarray(crop_disc(open_photograph(tmp_path / "large.jpg"), 224)).astype(int)
-    assert np.abs(reduced - full).mean() < 3
+    # Rounding the square to whole pixels of the smaller picture would move it by up to half of one.
+    assert np.sqrt(((reduced - full) ** 2).mean()) < 0.6
 
 
 @pytest.mark.parametrize(

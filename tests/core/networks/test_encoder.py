@@ -197,16 +197,15 @@ def test_augmentation_keeps_range_surround_and_repeats_from_its_seed() -> None:
     assert spread > 0.02  # the six copies differ
 
 
-def test_half_of_the_photographs_are_noisy() -> None:
+def test_the_photographs_are_noisy() -> None:
     """Up to five grey levels; the same whichever photographs stand beside one in a batch."""
     plain = torch.full((64, 64, 64, 3), 128, dtype=torch.uint8)
     drawn = augment(plain, 64, draws_of(range(64)))
     assert torch.equal(drawn[5:7], augment(plain[5:7], 64, draws_of([5, 6])))
     middle = drawn[:, :, 24:40, 24:40]  # which no edge reaches
     fine = (middle - middle.mean(dim=(2, 3), keepdim=True)).std(dim=(1, 2, 3)) * 255
-    noisy = fine > 0.2
-    assert 20 <= int(noisy.sum()) <= 44
-    assert 1 < fine[noisy].mean() < 4
+    assert int((fine > 0.2).sum()) >= 56
+    assert 2 < fine.mean() < 3
     assert fine.max() < 6
 
 
