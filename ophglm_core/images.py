@@ -117,7 +117,7 @@ def _probe(image: Image.Image) -> np.ndarray:
     scale = min(1.0, _PROBE / max(image.size))
     width, height = (max(1, round(side * scale)) for side in image.size)
     # A box that is no whole number of pixels would shift edges by up to half of one.
-    return np.asarray(image.resize((width, height), Image.Resampling.BILINEAR, reducing_gap=2.0))
+    return np.asarray(image.resize((width, height), Image.Resampling.HAMMING, reducing_gap=2.0))
 
 
 def _filled_box(mask: np.ndarray) -> tuple[float, float, float, float] | None:

