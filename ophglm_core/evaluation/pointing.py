@@ -114,7 +114,7 @@ def pointing_game(
     }
 
 
-def _share(boxes: Sequence[Box], size: tuple[int, int], side: int) -> float:
+def _share(boxes: Sequence[Box], size: tuple[int, int], side: float) -> float:
     """Return the share of the retina's square that boxes cover, overlaps counted once."""
     width, height = size
     grid = np.zeros((200, 200), dtype=bool)

@@ -23,6 +23,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from ..errors import UsageError
+from ..images import SURROUND
 from ..model_folder import ModelFolder
 
 
@@ -87,8 +88,15 @@ class ImageEncoder(nn.Module):
     def feature_map(self, pixels: Tensor) -> Tensor:
         """RGB [B, 3, H, W] in 0..1 -> features [B, C, h, w] of all backbones, the first one's
         first."""
-        normalised = (pixels - self.mean) / self.std
+        normalised = self._normalised(pixels)
         return torch.cat([self._map_of(b.forward_features(normalised)) for b in self.backbones], 1)
+
+    def _normalised(self, pixels: Tensor) -> Tensor:
+        """Make the surround black, as training draws it: a camera's grain there says nothing of an
+        eye. Then the backbone's mean and deviation."""
+        lit = pixels.amax(dim=1, keepdim=True) > SURROUND / 255
+        normalised: Tensor = (pixels * lit - self.mean) / self.std
+        return normalised
 
     def _map_of(self, features: Tensor) -> Tensor:
         """What a backbone returns -> [B, C, h, w]."""
@@ -109,7 +117,7 @@ class ImageEncoder(nn.Module):
         """RGB [B, 3, H, W] in 0..1 -> features [B, C, h, w], and the maps inside the first backbone
         at these strides in pixels."""
         order = [f["reduction"] for f in self.backbone.feature_info]
-        normalised = (pixels - self.mean) / self.std
+        normalised = self._normalised(pixels)
         first, inside = self.backbone.forward_intermediates(
             normalised, indices=[order.index(s) for s in strides]
         )

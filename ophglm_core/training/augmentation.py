@@ -17,6 +17,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from ..images import SURROUND
+
 #: How many random numbers the augmentation of one photograph takes.
 DRAWS = 20
 #: Standard deviation of the strongest noise, of full scale: what a small camera has in a dim eye.
@@ -80,7 +82,7 @@ def augment(crops: Tensor, size: int, draws: Tensor) -> Tensor:
         columns = [uniform(-spread, spread) for _ in range(channels)]
         return torch.exp(torch.stack(columns, dim=1))[:, :, None, None]
 
-    inside = (pixels.amax(dim=1, keepdim=True) > 0.05).float()
+    inside = (pixels.amax(dim=1, keepdim=True) > SURROUND / 255).float()
     total = inside.sum(dim=(2, 3), keepdim=True).clamp_min(1.0)
     mean = (pixels * inside).sum(dim=(2, 3), keepdim=True) / total  # [B, 3, 1, 1]
     pixels = (pixels - mean) * factor(0.25) + mean

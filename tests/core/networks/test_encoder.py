@@ -47,6 +47,27 @@ def test_both_runtimes_agree_and_maps_add_up_to_logits(architecture: str, tmp_pa
     assert (tmp_path / "encoder.safetensors").stat().st_size < 2.1 * parameters + 100_000
 
 
+def test_grain_in_the_surround_says_nothing(tmp_path: Path) -> None:
+    """Neither in torch nor in the exported file; within the retina it is seen."""
+    from ...conftest import draw_fundus
+
+    torch.manual_seed(0)
+    encoder = ImageEncoder("test_efficientnet", 3, 96).eval()
+    torch.nn.init.normal_(encoder.classifier.weight, std=0.5)
+    write_encoder(encoder, 96, tmp_path)
+    plain = torch.from_numpy(np.asarray(draw_fundus((96, 96))).copy()).permute(2, 0, 1)[None] / 255
+    outside = plain.amax(dim=1, keepdim=True) == 0
+    grain = torch.rand(plain.shape) * 15 / 255
+    session = EncoderSession(tmp_path / "encoder.onnx")
+
+    def seen(pixels: torch.Tensor) -> np.ndarray:
+        with torch.no_grad():
+            return np.stack([encoder(pixels).numpy(), session.run(pixels.numpy()).logits])
+
+    assert (seen(plain + grain * outside) == seen(plain)).all()
+    assert (seen(plain + grain * ~outside) != seen(plain)).all()
+
+
 def test_encoders_beside_each_other_say_the_mean_and_compute_what_is_alike_once(
     tmp_path: Path,
 ) -> None:
