@@ -96,7 +96,7 @@ class _Maker:
         question = self.rng.choice(_wordings()[wording or kind][self.language]).format(**values)
         shown = {k for r in records for k, v in r.labels.items() if v}
         return VqaPair(
-            tuple(str(r.image) for r in records),
+            tuple(str(r.image.absolute()) for r in records),
             question,
             answer,
             kind,

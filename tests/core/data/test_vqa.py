@@ -56,6 +56,17 @@ def test_a_model_that_does_not_look_scores_at_chance(pairs: list[VqaPair], langu
         assert len(set(answers.values())) == 1, answers
 
 
+def test_photographs_are_found_from_any_folder(
+    odir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    made = build_vqa(list(read_records(odir))[:200], spoilt=Path("spoilt"))
+    monkeypatch.chdir("/")
+    images = {Path(image) for pair in made for image in pair.image}
+    assert all(image.is_file() for image in images)
+    assert any(image.parent == tmp_path / "spoilt" for image in images)
+
+
 def test_answers_agree_with_labels(pairs: list[VqaPair]) -> None:
     for pair in pairs:
         yes = pair.answer in ("Yes.", "是。")
