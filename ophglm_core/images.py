@@ -211,9 +211,14 @@ def _crop(image: Image.Image, size: int) -> tuple[Image.Image, float]:
 
 def load_disc(picture: Picture, size: int) -> DiscCrop:
     """Open a picture and return its disc crop of `size` x `size` pixels. Raises InputError."""
-    with opened_photograph(picture, min_side=2 * size) as photograph:
-        crop, side = _crop(photograph.image, size)
-        return DiscCrop(np.asarray(crop), side * photograph.reduction, photograph.tags)
+    for min_side in (size, 2 * size):
+        with opened_photograph(picture, min_side) as photograph:
+            crop, side = _crop(photograph.image, size)
+            found = DiscCrop(np.asarray(crop), side * photograph.reduction, photograph.tags)
+        # A small disc in a large frame: decoded once more, with twice the pixels.
+        if side >= size or photograph.reduction == 1:
+            break
+    return found
 
 
 def load_crop(picture: Picture, size: int) -> np.ndarray:
