@@ -120,7 +120,7 @@ def tiny_model(
         write_fusion(make_fusion(network), folder)
         manifest.llm, manifest.adapter = identify_llm(str(tiny_gguf)), None
         manifest.fusion = replace(
-            part, network=network, training={**part.training, "llm": str(tiny_gguf)}
+            part, network=network, training={**part.training, "llm": str(tiny_gguf)}, llm=None
         )
         save_manifest(folder, manifest)
     return out
