@@ -299,16 +299,26 @@ _FOR_CERTAIN = re.compile(
 )
 
 
+#: What is asked besides whether there is something; the findings say it with the grade.
+_AND_HOW_SEVERE = re.compile(
+    r"[,;?.\s]+(?:and|if so)[,\s]+(?:if so[,\s]+)?"
+    r"(?:how (?:severe|bad|serious|advanced)|(?:what|which) (?:grade|stage))"
+    r"(?: (?:is|would) (?:it|that|this)(?: be)?)?$"
+    r"|[,，、？?\s]+(?:如果有[,，]?)?(?:有多严重|严重吗|几级|哪一?级|什么程度)$"
+)
+
+
 def _vqa_kind(text: str, labels: LabelSet, conditions: list[str]) -> str | None:
     plain = _FOR_CERTAIN.sub("", _plain(text)).strip(" ,?.，？。")
     if len(conditions) > 1:
         return None
     name = rf"(?:the )?(?:{labels[conditions[0]].pattern})(?:病变)?" if conditions else ""
-    for kind, forms in _FORMS.items():
-        if (kind in _ABOUT_CONDITION) != bool(conditions):
-            continue
-        for form in forms:
-            pattern = form.replace("{name}", name)
-            if re.fullmatch(pattern, plain, re.IGNORECASE):
-                return kind
+    for asked in dict.fromkeys((plain, _AND_HOW_SEVERE.sub("", plain))):
+        for kind, forms in _FORMS.items():
+            if (kind in _ABOUT_CONDITION) != bool(conditions):
+                continue
+            for form in forms:
+                pattern = form.replace("{name}", name)
+                if re.fullmatch(pattern, asked, re.IGNORECASE):
+                    return kind
     return None

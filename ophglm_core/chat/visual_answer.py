@@ -26,6 +26,8 @@ _COMPARED = {
     None: ".",
 }
 _COMPARED_ZH = {True: "，与分类器一致。", False: "，与分类器不一致，请由医生核对。", None: "。"}
+#: Kinds of questions that "Yes." and "No." are no answer to.
+_NO_YES_OR_NO = frozenset({"which", "severity", "eye"})
 _NOTHING = re.compile(r"no sign of disease|未见异常", re.IGNORECASE)
 
 
@@ -105,6 +107,8 @@ class VisualAnswers:
         if not self.reader.in_vocabulary(question.looked_up):
             return None
         text = self.reader.answer(question.looked_up, question.language, self._features)
+        if kind in _NO_YES_OR_NO and _YES_NO.match(text):
+            return None
         return text if is_answer(text) and not overclaims(text) else None
 
 

@@ -63,6 +63,27 @@ def test_it_is_not_asked_of_a_condition_that_it_was_not_trained_on() -> None:
     assert len(reader.asked) == 1
 
 
+def test_yes_or_no_is_no_answer_to_what_is_seen() -> None:
+    answers = VisualAnswers(Says("No."), [DR], ["dr"])
+    assert answers.beside_findings(question("What do you see?")) is None
+    assert answers.beside_findings(question("Is there diabetic retinopathy?"))
+    assert answers.beside_findings(question("Is it normal?"))
+
+
+@pytest.mark.parametrize(
+    ("text", "kind"),
+    [
+        ("Is there diabetic retinopathy, and how severe is it?", "presence"),
+        ("Does it show diabetic retinopathy and if so, which stage?", "presence"),
+        ("有糖尿病视网膜病变吗？几级？", "presence"),
+        ("How severe is the diabetic retinopathy?", "severity"),
+        ("What is diabetic retinopathy and how bad is it?", None),
+    ],
+)
+def test_whether_and_how_severe_is_asked_of_the_photograph(text: str, kind: str | None) -> None:
+    assert question(text).vqa_kind == kind
+
+
 @pytest.mark.parametrize(
     ("text", "finding", "asked", "differs"),
     [
@@ -74,7 +95,6 @@ def test_it_is_not_asked_of_a_condition_that_it_was_not_trained_on() -> None:
         ("No sign of disease.", DR, set(), True),
         ("No sign of disease.", NORMAL, set(), False),
         ("The left eye.", NORMAL, set(), None),
-        ("Yes.", NORMAL, set(), None),
     ],
 )
 def test_a_difference_is_said(
