@@ -39,7 +39,7 @@ ophglm evaluate finer "${sets[@]}" --part test --boxes "$data/idrid/boxes.csv" -
     --photographs "$data/odir5k" --photographs "$data/eye4" --epochs 2 --samples 400 \
     --batch-size 8 --gradient-accumulation-steps 2
 ophglm evaluate --vqa adapter vqa.jsonl --part test --limit 40 --keep
-ophglm evaluate --texts adapter texts --limit 60 --keep
+ophglm evaluate --texts adapter texts --limit 40 --keep
 
 # Beside it one that has learned from all patients; thresholds and figures stay those of `finer`. The
 # fusion module goes on reading the first.
