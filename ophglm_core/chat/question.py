@@ -313,12 +313,17 @@ def _vqa_kind(text: str, labels: LabelSet, conditions: list[str]) -> str | None:
     if len(conditions) > 1:
         return None
     name = rf"(?:the )?(?:{labels[conditions[0]].pattern})(?:病变)?" if conditions else ""
-    for asked in dict.fromkeys((plain, _AND_HOW_SEVERE.sub("", plain))):
-        for kind, forms in _FORMS.items():
-            if (kind in _ABOUT_CONDITION) != bool(conditions):
-                continue
-            for form in forms:
-                pattern = form.replace("{name}", name)
-                if re.fullmatch(pattern, asked, re.IGNORECASE):
-                    return kind
+    whether = _AND_HOW_SEVERE.sub("", plain)
+    return _kind_of(plain, name) or (_kind_of(whether, name) if whether != plain else None)
+
+
+def _kind_of(plain: str, name: str) -> str | None:
+    """name: the pattern of the condition that is asked about, or nothing."""
+    for kind, forms in _FORMS.items():
+        if (kind in _ABOUT_CONDITION) != bool(name):
+            continue
+        for form in forms:
+            pattern = form.replace("{name}", name)
+            if re.fullmatch(pattern, plain, re.IGNORECASE):
+                return kind
     return None

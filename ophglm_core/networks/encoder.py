@@ -94,8 +94,7 @@ class ImageEncoder(nn.Module):
     def _normalised(self, pixels: Tensor) -> Tensor:
         """Make the surround black, as training draws it: a camera's grain there says nothing of an
         eye. Then the backbone's mean and deviation."""
-        lit = pixels.amax(dim=1, keepdim=True) > SURROUND / 255
-        normalised: Tensor = (pixels * lit - self.mean) / self.std
+        normalised: Tensor = (pixels * lit(pixels) - self.mean) / self.std
         return normalised
 
     def _map_of(self, features: Tensor) -> Tensor:
@@ -129,6 +128,11 @@ class ImageEncoder(nn.Module):
         pooled = self.feature_map(pixels).mean(dim=(2, 3))  # [B, C]
         logits: Tensor = self.classifier(self.dropout(self.norm(pooled)))
         return logits
+
+
+def lit(pixels: Tensor) -> Tensor:
+    """RGB [B, 3, H, W] in 0..1 -> which pixels are brighter than the surround, [B, 1, H, W]."""
+    return pixels.amax(dim=1, keepdim=True) > SURROUND / 255
 
 
 def _backbone(architecture: str, size: int) -> Any:

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from ..images import SURROUND
+from ..networks.encoder import lit
 
 #: How many random numbers the augmentation of one photograph takes.
 DRAWS = 20
@@ -82,7 +82,7 @@ def augment(crops: Tensor, size: int, draws: Tensor) -> Tensor:
         columns = [uniform(-spread, spread) for _ in range(channels)]
         return torch.exp(torch.stack(columns, dim=1))[:, :, None, None]
 
-    inside = (pixels.amax(dim=1, keepdim=True) > SURROUND / 255).float()
+    inside = lit(pixels).float()
     total = inside.sum(dim=(2, 3), keepdim=True).clamp_min(1.0)
     mean = (pixels * inside).sum(dim=(2, 3), keepdim=True) / total  # [B, 3, 1, 1]
     pixels = (pixels - mean) * factor(0.25) + mean
