@@ -11,7 +11,7 @@ from rich.style import Style
 from rich.text import Text
 
 from ophglm_core.errors import InputError
-from ophglm_core.images import crop_disc, open_photograph
+from ophglm_core.images import crop_disc
 
 from .sitting import Sitting
 from .terminal import draws, stdout, uninterrupted
@@ -82,7 +82,7 @@ def show_photographs(sitting: Sitting) -> None:
     for finding in sitting.chat.findings:
         source = Path(finding.image) if finding.picture is None else finding.picture
         try:
-            crops.append(crop_disc(open_photograph(source, min_side=size), size))
+            crops.append(crop_disc(source, size))
         except InputError:  # it was readable a moment ago; the findings are there all the same
             return
     if not crops:

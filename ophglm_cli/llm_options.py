@@ -23,7 +23,7 @@ RuntimeName = Annotated[
 ]
 FourBit = Annotated[
     bool,
-    typer.Option("--4bit", help="Load the language model in 4 bits; needs a CUDA card."),
+    typer.Option("--4bit", help="Load the language model in 4 bits (torch)."),
 ]
 GpuLayers = Annotated[
     int | None,

@@ -22,7 +22,7 @@ from .errors import InputError
 from .file_names import from_printable
 from .findings import NOTICE
 from .grading import GRADE_NAMES
-from .images import Picture, crop_disc, open_photograph
+from .images import Picture, crop_disc
 from .templates import load_template
 from .wording import percent, sentence_case
 
@@ -165,7 +165,7 @@ def _reason(row: dict[str, Any]) -> str:
 def _thumbnail(picture: Picture) -> str | None:
     """Return a picture's disc crop as a JPEG in base64, or None if it cannot be read."""
     try:
-        crop = crop_disc(open_photograph(picture, min_side=2 * _SIZE), _SIZE)
+        crop = crop_disc(picture, _SIZE)
     except InputError:  # it was readable a moment ago; the report is not worth failing for it
         return None
     buffer = io.BytesIO()

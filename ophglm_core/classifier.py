@@ -118,8 +118,10 @@ class EncoderPredictor:
             return error
 
     def _predict(self, crops: list[DiscCrop], fine: bool, later: bool) -> Iterator[Prediction]:
-        stacked = np.stack([crop.pixels for crop in crops])
-        pixels = stacked.transpose(0, 3, 1, 2).astype(np.float32) / 255
+        pixels = np.empty((len(crops), 3, self.size, self.size), np.float32)
+        for row, crop in enumerate(crops):
+            # In one step: a picture of floats between takes ten times as long.
+            np.divide(crop.pixels.transpose(2, 0, 1), np.float32(255), out=pixels[row])
         logits, cams, features, scores = self._views(pixels)
         patches = cams.shape[-1]
         if fine:

@@ -14,7 +14,7 @@ from PIL import Image, ImageDraw
 
 from .conditions import LabelSet
 from .findings import Findings
-from .images import SURROUND, brightest, crop_disc, open_photograph
+from .images import SURROUND, brightest, load_crop
 
 #: Black through red and yellow to white: reads in grey, too.
 _STOPS = np.array([[0, 0, 0], [120, 0, 40], [230, 60, 0], [255, 190, 0], [255, 255, 220]])
@@ -91,9 +91,9 @@ def _crop_and_heat(
     if findings.cams is None:
         raise ValueError("findings without class activation maps; ask the classifier to keep them")
     picture = Path(findings.image) if findings.picture is None else findings.picture
-    crop = crop_disc(open_photograph(picture, min_side=size), size)
+    crop = load_crop(picture, size)
     warmth = heat(findings.cams[labels.index(label)], size)
     colour = np.stack([np.interp(warmth, _POSITIONS, _STOPS[:, c]) for c in range(3)], axis=2)
-    pixels = np.asarray(crop, dtype=np.float32)
+    pixels = crop.astype(np.float32)
     # A coarse map reaches over the edge of the retina; nothing can be seen in the surround.
     return pixels, colour, warmth * (brightest(pixels) > SURROUND)

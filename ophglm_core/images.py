@@ -182,17 +182,9 @@ def disc_square(image: Image.Image) -> tuple[float, float, float, float]:
     return _square(_without_page(image)[1])
 
 
-def crop_disc(image: Image.Image, size: int) -> Image.Image:
-    """Return the square around the retina's disc as an RGB picture of `size` x `size` pixels.
-
-    The disc keeps its shape: what the camera cut off is filled with black, and a white page around
-    the photograph becomes black.
-    """
-    return _crop(image, size)[0]
-
-
 def _crop(image: Image.Image, size: int) -> tuple[Image.Image, float]:
-    """Return `crop_disc`'s picture and the side of its square in the image's pixels."""
+    """Return the square around the retina's disc as `size` x `size` pixels, and its side in the
+    image's own."""
     image, disc = _without_page(image)
     left, top, right, bottom = _square(disc)
     held = max(left, 0), max(top, 0), min(right, image.width), min(bottom, image.height)
@@ -210,7 +202,11 @@ def _crop(image: Image.Image, size: int) -> tuple[Image.Image, float]:
 
 
 def load_disc(picture: Picture, size: int) -> DiscCrop:
-    """Open a picture and return its disc crop of `size` x `size` pixels. Raises InputError."""
+    """Open a picture and return the square around the retina's disc as `size` x `size` pixels.
+
+    The disc keeps its shape: what the camera cut off is filled with black, and a white page around
+    the photograph becomes black. Raises InputError.
+    """
     for min_side in (size, 2 * size):
         with opened_photograph(picture, min_side) as photograph:
             crop, side = _crop(photograph.image, size)
@@ -224,3 +220,9 @@ def load_disc(picture: Picture, size: int) -> DiscCrop:
 def load_crop(picture: Picture, size: int) -> np.ndarray:
     """Open a picture and return its disc crop, uint8 [size, size, 3]. Raises InputError."""
     return load_disc(picture, size).pixels
+
+
+def crop_disc(picture: Picture, size: int) -> Image.Image:
+    """Open a picture and return its disc crop as an RGB picture of `size` x `size` pixels. Raises
+    InputError."""
+    return Image.fromarray(load_crop(picture, size))

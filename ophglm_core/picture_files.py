@@ -108,8 +108,8 @@ def open_file(path: Path, min_side: int | None = None) -> Iterator[Photograph]:
                 with _complaints(path):
                     opened.draft("RGB", (min_side, min_side))
             reduction = width / max(1, opened.width)
-            # Decoded, and once more where it is copied; a long strip counts as its square.
-            held = 4 * (opened.width * opened.height + max(opened.size) ** 2)
+            # Decoded, and once more where it is copied.
+            held = 2 * 4 * opened.width * opened.height
             if not opened.mode.startswith(("RGB", "L", "P", "1")) or opened.info.get("progressive"):
                 held += 8 * width * height
         with _DECODED.hold(held):

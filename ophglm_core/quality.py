@@ -25,7 +25,7 @@ LEAST_SIDE = 96
 DARKEST = 22.0
 MOST_WHITE = 0.5
 LEAST_COVERED, LEAST_CENTRE = 0.30, 0.7
-LEAST_SHARPNESS = 0.19
+LEAST_SHARPNESS = 0.2
 #: What is said of a blurred photograph that is called cataract: the encoder calls most of those so.
 BLURRED = "Blurred, by a cataract or by the focus."
 #: Smaller crops, or retinas with fewer pixels, hold no fine structures whose absence says anything.
@@ -115,16 +115,23 @@ def _sharpness(crop: np.ndarray, side: float) -> float:
     if min(size, side) < _SHARP_SIDE:
         return float("inf")
     green = Image.fromarray(np.ascontiguousarray(crop[..., 1]))
-    fine, coarse = (
-        np.asarray(green.filter(ImageFilter.GaussianBlur(size / n)), np.float32) for n in (160, 40)
-    )
+    fine = green.filter(ImageFilter.GaussianBlur(size / 160))
+    # Coarse structure is the same in half of the rows and columns, for a quarter of the time.
+    coarse = green.reduce(2).filter(ImageFilter.GaussianBlur(size / 40 / 2))
     # The edge of the disc is sharp in any photograph.
-    disc = Image.fromarray(np.where(brightest(crop) > SURROUND, 255, 0).astype(np.uint8))
+    disc = Image.fromarray(np.where(brightest(crop) > SURROUND, 255, 0).astype(np.uint8)).reduce(2)
     # MinFilter says the same and takes 40 times as long.
-    for radius in ((size // 50, 0), (0, size // 50)):
+    for radius in ((size // 100, 0), (0, size // 100)):
         disc = disc.filter(ImageFilter.BoxBlur(radius)).point(lambda value: 255 * (value == 255))
-    inside = np.asarray(disc) > 0
-    if not inside.any():
+    half = np.asarray(disc) > 0
+    if not half.any():
         return float("inf")
-    structure = float((fine - coarse)[inside].std())
-    return float((crop[..., 1] - fine)[inside].std()) / max(structure, 1e-3)
+    inside = half.repeat(2, axis=0).repeat(2, axis=1)[:size, :size]
+    structure = _deviation(fine.reduce(2), coarse, half)
+    return _deviation(green, fine, inside) / max(structure, 1e-3)
+
+
+def _deviation(one: Image.Image, other: Image.Image, inside: np.ndarray) -> float:
+    """Deviation of the difference of two pictures of one size, where `inside` [H, W] is true."""
+    difference = np.asarray(one, np.float32) - np.asarray(other, np.float32)
+    return float(difference[inside].std())

@@ -64,22 +64,17 @@ class LocalRuntime:
 
 
 class TorchRuntime:
-    """transformers: bfloat16 or 4 bits on CUDA, fp32 on the processor.
+    """transformers: bfloat16 or 4 bits on CUDA, fp32 or 4 bits on the processor.
 
     The weights are read when the first session is asked for, and all sessions share them.
-    four_bit: load them with bitsandbytes. Raises UsageError if torch is not installed, or cannot
-    do that here.
+    four_bit: load them with bitsandbytes. Raises UsageError if torch is not installed, or the
+    weights are quantised already.
     """
 
     def __init__(self, source: LlmSource, four_bit: bool = False):
         self.source, self._four_bit = source, four_bit
         self._on_cuda = cuda_is_there()
         self._adapter: Path | None = None
-        if four_bit and not self._on_cuda:
-            raise UsageError(
-                "--4bit needs a CUDA card, and there is none; on the processor, name a quantised "
-                "GGUF file, which llama.cpp runs."
-            )
         if four_bit and source.is_gguf:
             raise UsageError(
                 f"{source.path.name} is quantised already; --4bit is for a folder or a hub id."
@@ -144,12 +139,17 @@ def open_runtime(
     if runtime not in RUNTIMES:
         raise UsageError(f"'{runtime}' is no runtime; use {', '.join(RUNTIMES)}.")
     wanted = four_bit or not source.is_gguf
-    if runtime == "torch" or (runtime == "auto" and wanted and (four_bit or cuda_is_there())):
+    if runtime == "torch" or (runtime == "auto" and wanted and cuda_is_there()):
         if gpu_layers is not None:
             raise UsageError(
                 "--gpu-layers is llama.cpp's; it means nothing with the torch runtime."
             )
         return TorchRuntime(source, four_bit)
+    if four_bit and runtime == "auto":
+        raise UsageError(
+            "There is no CUDA card here for --4bit: name a quantised GGUF file, which llama.cpp "
+            "runs fast, or add --runtime torch for the processor, which is slow."
+        )
     if four_bit:
         raise UsageError("--4bit is for the torch runtime; llama.cpp runs what is quantised.")
     if not source.is_gguf:

@@ -22,7 +22,7 @@ from ophglm_core.conditions import LabelSet
 from ophglm_core.errors import InputError, OphglmError, UsageError
 from ophglm_core.findings import Findings, notice
 from ophglm_core.heatmaps import heat_layer
-from ophglm_core.images import crop_disc, open_photograph
+from ophglm_core.images import crop_disc
 from ophglm_core.wording import is_chinese
 
 from .stopping import StoppableModel, Stopped
@@ -217,7 +217,7 @@ def crop(finding: Findings) -> bytes:
     """
     source = Path(finding.image) if finding.picture is None else finding.picture
     buffer = io.BytesIO()
-    crop_disc(open_photograph(source, min_side=_SIZE), _SIZE).save(buffer, "JPEG", quality=90)
+    crop_disc(source, _SIZE).save(buffer, "JPEG", quality=90)
     return buffer.getvalue()
 
 

@@ -22,7 +22,7 @@ from ..errors import InputError, UsageError
 from ..files import write_bytes, write_text
 from ..findings import Findings, notice
 from ..heatmaps import overlay
-from ..images import crop_disc, open_photograph
+from ..images import crop_disc
 from ..templates import load_template
 from ..wording import eye_name, grade_text, message_in, percent
 from .conversation import Chat
@@ -100,7 +100,7 @@ def pictures(conversation: Chat, index: int, language: str) -> list[Shown]:
     source = Path(finding.image) if finding.picture is None else finding.picture
     name = "照片" if language == "zh" else "photograph"
     try:
-        shown = [Shown(None, name, crop_disc(open_photograph(source, min_side=_SIZE), _SIZE))]
+        shown = [Shown(None, name, crop_disc(source, _SIZE))]
         if finding.cams is not None:
             shown += [
                 Shown(d, labels[d].name_in(language), overlay(finding, labels, d, _SIZE))

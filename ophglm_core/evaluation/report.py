@@ -13,7 +13,7 @@ import numpy as np
 
 from ..errors import InputError
 from ..findings import NOTICE
-from ..images import crop_disc, open_photograph
+from ..images import crop_disc
 from ..templates import load_template
 from .classification import Evaluation, worst_errors
 from .metrics import ECE_BINS, FEWEST_POSITIVES, METRICS
@@ -98,7 +98,7 @@ def _errors(evaluation: Evaluation, label: str) -> list[dict[str, Any]]:
     for row in worst_errors(evaluation, label):
         record = evaluation.records[row]
         try:
-            crop = crop_disc(open_photograph(record.image, min_side=200), _ERROR_SIZE)
+            crop = crop_disc(record.image, _ERROR_SIZE)
         except InputError:  # it was readable a moment ago; the report is not worth failing for it
             continue
         buffer = io.BytesIO()

@@ -38,7 +38,7 @@ from ..conftest import draw_labelled
 from ..families import FAMILIES, write_trained_family
 from ..families_gguf import write_family_gguf
 
-STAGES = ("train-fusion", "sft", "LoRA GGUF", "merge", "chat local")
+STAGES = ("train-fusion", "sft", "LoRA GGUF", "merge", "chat local", "chat torch", "4-bit")
 _COLUMNS = ("base", *STAGES)
 #: A training of a few steps.
 _TINY: dict[str, Any] = {"epochs": 1, "samples": 4, "batch_size": 4, "precision": "no"}
@@ -56,7 +56,9 @@ _TAIL = """
 folder in Hugging Face's form. `LoRA GGUF`: `adapter.gguf` in llama.cpp beside the adapter in torch,
 by the correlation of the next token's logits. `merge`: the file with the adapter in it beside both
 apart. `chat local`: a conversation about a photograph in llama.cpp, with fusion module and adapter;
-what was trained from a folder is known there by the normalisations of the GGUF.
+what was trained from a folder is known there by the normalisations of the GGUF. `chat torch`: the
+same with `--runtime torch`. `4-bit`: `train-fusion`, `sft` and the conversation in torch, from a
+folder with `--4bit`, on the processor.
 
 Any other family trains from a folder; its adapter is then for the torch runtime alone, which is
 said before the training. A GGUF of another architecture is refused before the training. A template
@@ -102,6 +104,7 @@ def stages(name: str, inputs: Inputs, work: Path) -> dict[str, str]:
         cells["base"], llm = "folder", str(folder)
     fused, tuned = work / "fused", work / "tuned"
     config: dict[str, Any] = {**_TINY, "llm": llm}
+    small: dict[str, Any] = {**_TINY, "llm": str(folder), "four_bit": True}
 
     def adapter() -> str:
         adapted = TorchLanguageModel(str(folder), torch.device("cpu"))
@@ -113,13 +116,18 @@ def stages(name: str, inputs: Inputs, work: Path) -> dict[str, str]:
         together = llama_logits(work / "merged.gguf", None)
         return alike(together, llama_logits(base, tuned / "adapter.gguf"))
 
-    def chat() -> str:
+    def chat(model: Path, **options: Any) -> str:
         remarks: list[str] = []
-        talk = ophglm.load(tuned, llm=base, remark=remarks.append).chat(str(sample_path()))
+        talk = ophglm.load(model, remark=remarks.append, **options).chat(str(sample_path()))
         assert not remarks, remarks
         assert talk.about["adapter"], talk.about
         assert any(part.text for part in talk.ask("What is glaucoma?"))
         return "ok"
+
+    def four_bit() -> str:
+        ophglm.train_fusion(inputs.model, inputs.vqa, out=work / "fused4", head_epochs=1, **small)
+        ophglm.sft(work / "fused4", inputs.texts, out=work / "tuned4", rank=4, alpha=8, **small)
+        return chat(work / "tuned4", llm=folder, runtime="torch", four_bit=True)
 
     steps: dict[str, Callable[[], str]] = {
         "train-fusion": lambda: done(
@@ -128,7 +136,9 @@ def stages(name: str, inputs: Inputs, work: Path) -> dict[str, str]:
         "sft": lambda: done(ophglm.sft(fused, inputs.texts, out=tuned, rank=4, alpha=8, **config)),
         "LoRA GGUF": adapter,
         "merge": merge,
-        "chat local": chat,
+        "chat local": lambda: chat(tuned, llm=base),
+        "chat torch": lambda: chat(tuned, llm=llm, runtime="torch"),
+        "4-bit": four_bit,
     }
     for stage, step in steps.items():
         try:

@@ -76,6 +76,9 @@ def test_a_folder_is_run_by_torch(ophglm: Run, tmp_path: Path) -> None:
     assert said["model"]["runtime"] == "torch (CPU, fp32)"
     assert said["answer"]
     assert "gets the findings as text only" in told.stderr
+    packed = ophglm(*chat, "--runtime", "torch", "--4bit")
+    assert packed.returncode == 0, packed.stderr
+    assert json.loads(packed.stdout)["model"]["runtime"] == "torch (CPU, 4 bits)"
 
 
 def test_without_torch_a_sentence_says_so(ophglm: Run, tmp_path: Path) -> None:
@@ -94,7 +97,8 @@ def test_without_torch_a_sentence_says_so(ophglm: Run, tmp_path: Path) -> None:
     ("options", "words"),
     [
         (["--runtime", "mlx"], "no runtime"),
-        (["--runtime", "torch", "--4bit"], "needs a CUDA card"),
+        (["--4bit"], "add --runtime torch"),
+        (["--runtime", "torch", "--4bit"], "quantised already"),
         (["--runtime", "torch", "--gpu-layers", "2"], "llama.cpp's"),
         (["--llm", "nobody/nothing"], "models pull nobody/nothing"),
     ],
