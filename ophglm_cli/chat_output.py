@@ -33,7 +33,7 @@ _STYLES = {"red_flag": "bold red", "remark": "dim"}
 
 
 def show_findings(sitting: Sitting, eye: str | None = None) -> None:
-    """Print the probabilities of each photograph; a star marks what reached its threshold.
+    """Print the probabilities of each photograph; a star marks what is flagged.
 
     eye: 'left' or 'right', to show that eye's alone.
     """

@@ -231,9 +231,7 @@ class TableSink(Sink):
     def close(self, complete: bool) -> None:
         """Say what the star means."""
         if complete:
-            stdout.print(
-                "* at or above its threshold; gr: ICDR grade of diabetic retinopathy", style="dim"
-            )
+            stdout.print("* flagged; gr: ICDR grade of diabetic retinopathy", style="dim")
 
 
 def _fit(name: str, width: int) -> str:

@@ -190,6 +190,13 @@ def _show(metrics: dict[str, Any], labels: LabelSet) -> None:
     _show_auc("mean over the diseases", metrics["macro"]["auc"], intervals["macro"])
     if metrics["odir"] is not None:
         stdout.print(f"ODIR score: {metrics['odir']:.3f}{_range(intervals['odir'])}")
+    flags, spans = metrics["any_disease"], intervals["any_disease"]
+    for name, of in (
+        ("sensitivity", "with a disease are flagged for one"),
+        ("specificity", "without one are flagged for none"),
+    ):
+        if flags[name] is not None:
+            stdout.print(f"{flags[name]:.3f}{_range(spans[name])} of those {of}")
     _show_grade(metrics)
     if metrics["sources"]:
         _show_sources(metrics["sources"], labels)

@@ -32,8 +32,8 @@ _PHRASES: dict[str, tuple[str, str]] = {
     "gradable": ("gradable", "可判读"),
     "grade": ("retinopathy grade (ICDR): ", "视网膜病变分级（ICDR）："),
     "referable": (", to be referred", "，需转诊"),
-    "star": ("* reached its threshold, which is in brackets", "* 达到阈值（括号内）"),
-    "bar": ("│ is the threshold, * reached it", "│ 为阈值，* 达到阈值"),
+    "star": ("* flagged; its threshold is in brackets", "* 提示；阈值在括号内"),
+    "bar": ("│ is the threshold, * flagged", "│ 为阈值，* 提示"),
     "no_photograph": (
         "There is no photograph; open one with /image FILE.",
         "没有照片；用 /image 打开。",

@@ -49,6 +49,7 @@ def write_record(
         "input_size": classifier.model.manifest.encoder.input_size,
         "views": classifier.views,
         "thresholds": classifier.thresholds,
+        "rule_out": classifier.rule_out,
         "referable_threshold": classifier.referable,
         "part": f"{shard.number}/{shard.count}" if shard else None,
         **summary.counts(),

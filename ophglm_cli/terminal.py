@@ -30,7 +30,7 @@ def draws(console: Console) -> bool:
 
 
 def label_style(label: str, positive: bool) -> str:
-    """Return the style of a label's probability: what reached its threshold stands out."""
+    """Return the style of a label's probability: what is flagged stands out."""
     if not positive:
         return ""
     return "green" if label == "normal" else "bold red"

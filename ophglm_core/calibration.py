@@ -6,11 +6,15 @@ from collections.abc import Iterable, Iterator, Sequence
 
 import numpy as np
 
+from .conditions import NORMAL
 from .manifest import Calibration, Head
 
 #: A label that is told apart poorly would be flagged on most photographs at a high sensitivity, and
 #: nobody would look at its flags any more.
 _LEAST_SPECIFICITY = 0.7
+#: So many of the photographs with a disease lie below the probability of 'normal' from which
+#: diseases are ruled out. Without that nine of ten healthy photographs would be flagged for one.
+_NOT_RULED_OUT = 0.9
 #: Fewer positives or negatives than this and a label keeps the network's own probability.
 _FEWEST = 2
 
@@ -53,6 +57,14 @@ def fit_heads(heads: Sequence[Head], logits: np.ndarray, truth: np.ndarray) -> N
         head.calibration = fit_calibration(
             logits[rows][:, columns], truth[rows][:, columns], head.labels, head.operating_point
         )
+        if NORMAL in head.labels:
+            column = head.labels.index(NORMAL)
+            known = rows & ~np.isnan(truth[:, columns][:, column])
+            probability = calibrated(logits[known][:, columns], head)[:, column]
+            actual = truth[known][:, columns][:, column]
+            head.rule_out = choose_rule_out(
+                probability, actual, head.calibration_of(NORMAL).threshold
+            )
 
 
 def fit_calibration(
@@ -89,6 +101,18 @@ def choose_threshold(probability: np.ndarray, actual: np.ndarray, operating_poin
         threshold_for_sensitivity(probability, actual, operating_point),
         threshold_for_specificity(probability, actual, _LEAST_SPECIFICITY),
     )
+
+
+def choose_rule_out(probability: np.ndarray, actual: np.ndarray, threshold: float) -> float | None:
+    """Return the probability of 'normal' from which diseases are ruled out: nine of ten photographs
+    with one lie below it, and it is no lower than the threshold. None without such photographs.
+
+    probability, actual: [N], of 'normal'; actual is 0 or 1.
+    """
+    if not (actual == 0).any():
+        return None
+    above = threshold_for_specificity(probability, actual, _NOT_RULED_OUT)
+    return round(max(above, threshold), 5)
 
 
 def refit(

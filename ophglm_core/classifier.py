@@ -190,6 +190,8 @@ class Classifier:
         self.device = self._predictor.session.device
         #: Per label, the probability from which it is positive.
         self.thresholds = {label: calibrations[label].threshold for label in model.labels}
+        #: See `findings.positive_labels`.
+        self.rule_out = model.manifest.conditions_head.rule_out
         # Of each picture the same, and there are thousands.
         self._columns = model.manifest.columns("multi_label")
         self._grade_columns = model.manifest.columns("ordinal")
@@ -222,6 +224,11 @@ class Classifier:
         maps: np.ndarray = result.cams[columns]
         return maps
 
+    def _outweighed(self, probabilities: dict[str, float], positive: list[str]) -> list[str]:
+        """See Findings.outweighed."""
+        reached = positive_labels(probabilities, self.thresholds)
+        return [label for label in reached if label not in (*positive, NORMAL)]
+
     def _findings(
         self, picture: Picture, number: int, result: InputError | Prediction, keep_outputs: bool
     ) -> Findings:
@@ -246,7 +253,7 @@ class Classifier:
         values = calibrated_outputs(result.logits[None], manifest.heads)[0]
         pairs = zip(self.thresholds, values[self._columns], strict=True)
         probabilities = {label: float(value) for label, value in pairs}
-        positive = positive_labels(probabilities, self.thresholds)
+        positive = positive_labels(probabilities, self.thresholds, self.rule_out)
         reason = result.reason(manifest.ood_threshold)
         if reason is None and result.quality.blurred:
             if "cataract" in positive:
@@ -265,13 +272,14 @@ class Classifier:
             features=result.features if keep_outputs else None,
         )
         if self.referable is None:
-            return findings(positive=positive)
+            return findings(positive=positive, outweighed=self._outweighed(probabilities, positive))
         grades = grade_probabilities(values[self._grade_columns])
         referable = bool(grades[REFERABLE:].sum() >= self.referable)
         if referable and "dr" in probabilities and "dr" not in positive:
             positive = ["dr", *(label for label in positive if label != NORMAL)]
         return findings(
             positive=positive,
+            outweighed=self._outweighed(probabilities, positive),
             grade=int(suggested_grade(grades)),
             grade_probabilities=tuple(float(p) for p in grades),
             referable=referable or MACULAR_OEDEMA in positive,

@@ -14,6 +14,8 @@ from .file_names import printable
 from .images import Picture
 from .later import Later
 
+#: The probability from which a disease is more likely than not.
+LIKELY = 0.5
 #: Said once by every output.
 NOTICE = "Decision support for research, not a diagnosis; a clinician must review the image."
 NOTICE_ZH = "仅供科研辅助决策，不构成诊断；须由临床医生阅片。"
@@ -46,8 +48,10 @@ class Findings:
     """The findings of one photograph.
 
     image: its path, or what a picture in memory is called. status: 'ok', 'ungradable' or 'error'.
-    probabilities: calibrated, per label (0 to 1). positive: the diseases at or above their
-    threshold; ['normal'] if there is none and 'normal' reaches its own. grade: of diabetic
+    probabilities: calibrated, per label (0 to 1). positive: the diseases that are flagged, by
+    `positive_labels` or by the grade; ['normal'] if there is none and 'normal' reaches its own.
+    outweighed: those that reach their threshold and are not flagged, as 'normal' is too probable.
+    grade: of diabetic
     retinopathy by the ICDR scale, 0 to 4, the median of grade_probabilities (of each grade);
     referable: whether moderate retinopathy or worse, or macular oedema, reaches its threshold; all
     None or empty where the model does not grade. laterality: 'left', 'right' or None; it comes from
@@ -80,6 +84,7 @@ class Findings:
     picture: Picture | None = field(default=None, compare=False, repr=False)
     eye_given: bool = False
     origin: Origin | None = None
+    outweighed: list[str] = field(default_factory=list)
 
     @property
     def diseases(self) -> list[str]:
@@ -114,9 +119,18 @@ class Findings:
 
 
 def positive_labels(
-    probabilities: Mapping[str, float], thresholds: Mapping[str, float]
+    probabilities: Mapping[str, float],
+    thresholds: Mapping[str, float],
+    rule_out: float | None = None,
 ) -> list[str]:
-    """Return the diseases at or above their threshold, or ['normal'] if none is and normal is."""
+    """Return the diseases at or above their threshold, or ['normal'] if none is and normal is.
+
+    rule_out: the probability of 'normal' from which a disease is flagged only where it is more
+    likely than not. Thresholds for screening are low, and with eight of them nearly every healthy
+    eye would reach one.
+    """
     reached = [label for label, value in probabilities.items() if value >= thresholds[label]]
     diseases = [label for label in reached if label != NORMAL]
-    return diseases or reached
+    if rule_out is not None and probabilities.get(NORMAL, 0.0) >= rule_out:
+        diseases = [label for label in diseases if probabilities[label] >= LIKELY]
+    return diseases or [label for label in reached if label == NORMAL]

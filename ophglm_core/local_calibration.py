@@ -13,8 +13,9 @@ from typing import Any
 
 import numpy as np
 
-from .calibration import refit, sigmoid
+from .calibration import choose_rule_out, refit, sigmoid
 from .classifier import EncoderPredictor
+from .conditions import NORMAL
 from .data.duplicates import read_sets
 from .data.records import Record
 from .data.report import ReadReport
@@ -88,6 +89,9 @@ def calibrate(
         logits, old = seen.logits[known, column], head.calibration_of(label)
         new = refit(old, logits, actual, head.operating_point)
         head.calibration[label] = new
+        if label == NORMAL:
+            probability = sigmoid(logits * new.scale + new.offset)
+            head.rule_out = choose_rule_out(probability, actual, new.threshold)
         outputs[name] = {
             "positives": int(actual.sum()),
             "negatives": int((1 - actual).sum()),

@@ -67,7 +67,8 @@ class Head:
     kind: 'multi_label', a sigmoid a label; 'ordinal', a sigmoid for each grade from the second on,
     the probability of at least that grade (Frank and Hall 2001, 'A simple approach to ordinal
     classification'), and the labels are the grades' numbers. operating_point: the sensitivity at
-    which the thresholds were set.
+    which the thresholds were set. rule_out: the probability of 'normal' from which a disease is
+    flagged only where it is more likely than not; None for never.
     """
 
     name: str
@@ -75,6 +76,7 @@ class Head:
     labels: list[str]
     calibration: dict[str, Calibration] = field(default_factory=dict)
     operating_point: float = 0.85
+    rule_out: float | None = None
 
     def calibration_of(self, label: str) -> Calibration:
         """Return a label's calibration; the network's own probability where none was fitted."""

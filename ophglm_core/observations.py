@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from .conditions import NORMAL, Condition, LabelSet
+from .findings import LIKELY
 from .grading import GRADE_NAMES
 from .patients import Patient, Row
 
@@ -103,6 +104,7 @@ _NONE_FLAGGED = Code(
     OWN, "none-flagged", "at or above its threshold; no condition looked for is flagged"
 )
 _NOT_CONCLUDED = Code(OWN, "not-concluded", "not concluded, as a condition is flagged")
+_OUTWEIGHED = Code(OWN, "outweighed", "not flagged: a normal retina is far more probable")
 _RATHER_NOT = Code(OWN, "rather-absent", "more likely absent than present, but to be checked")
 
 
@@ -176,13 +178,14 @@ def _code_of(condition: Condition) -> Code:
 
 def _interpretation(label: str, value: float, threshold: float, row: Row) -> tuple[Code, ...]:
     if label not in row["positive"]:
-        # 'normal' beside a condition reaches its own, too.
-        return (_NOT_CONCLUDED if value >= threshold else _NOT_FLAGGED,)
+        if value < threshold:
+            return (_NOT_FLAGGED,)
+        return (_NOT_CONCLUDED if label == NORMAL else _OUTWEIGHED,)
     if label == NORMAL:
         return (_NONE_FLAGGED,)
     # A row's probabilities have four digits.
     flagged = _BY_GRADE if value < round(threshold, 4) else _FLAGGED
-    return (flagged,) if value >= 0.5 else (flagged, _RATHER_NOT)
+    return (flagged,) if value >= LIKELY else (flagged, _RATHER_NOT)
 
 
 def _grade(row: Row) -> Observation:

@@ -6,7 +6,7 @@ import re
 from collections.abc import Sequence
 
 from .conditions import NORMAL, LabelSet
-from .findings import Findings
+from .findings import LIKELY, Findings
 from .grading import GRADE_NAMES
 from .quality import BLURRED
 
@@ -108,8 +108,8 @@ def describe(
             return f"{subject}无法用于判读（{reason}），因此没有从中得出任何结论。"
         capital = sentence_case(subject)
         return f"{capital} cannot be judged ({reason}), so nothing is concluded from it."
-    likely = [d for d in findings.diseases if findings.probabilities[d] >= 0.5]
-    flagged = [d for d in findings.diseases if findings.probabilities[d] < 0.5]
+    likely = [d for d in findings.diseases if findings.probabilities[d] >= LIKELY]
+    flagged = [d for d in findings.diseases if findings.probabilities[d] < LIKELY]
     write = _chinese if zh else _english
     said = write(findings, labels, sentence_case(subject), likely, flagged)
     if BLURRED not in (findings.message or ""):
@@ -137,6 +137,12 @@ def _english(
         sentences.append(
             f"{subject} shows {labels[NORMAL].finding} ({percent(probabilities[NORMAL])} normal)."
         )
+        if findings.outweighed:
+            parts = [f"{labels[d].name} ({percent(probabilities[d])})" for d in findings.outweighed]
+            sentences.append(
+                f"At a screening threshold too, but not flagged beside so probable a normal "
+                f"retina: {joined(parts)}."
+            )
     elif not findings.diseases:
         count = counted(len(labels.diseases))
         sentences.append(
@@ -190,6 +196,12 @@ def _chinese(
             f"从{subject}看：{labels[NORMAL].finding_zh}"
             f"（概率{percent(probabilities[NORMAL], 'zh')}）。"
         )
+        if findings.outweighed:
+            parts = [
+                f"{labels[d].name_zh}（概率{percent(probabilities[d], 'zh')}）"
+                for d in findings.outweighed
+            ]
+            sentences.append(f"另达到筛查阈值、但因正常的概率较高而未提示：{'、'.join(parts)}。")
     elif not findings.diseases:
         count = len(labels.diseases)
         sentences.append(

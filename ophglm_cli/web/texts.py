@@ -34,7 +34,7 @@ _TEXTS: dict[str, tuple[str, str]] = {
     "condition": ("Condition", "疾病"),
     "probability": ("Probability", "概率"),
     "threshold": ("Threshold", "阈值"),
-    "reached": ("* reached its threshold, which the line marks", "* 达到阈值（竖线处）"),
+    "reached": ("* flagged; the line marks its threshold", "* 提示；竖线为阈值"),
     "grade": ("Suggested retinopathy grade (ICDR): ", "视网膜病变分级建议（ICDR）："),
     "referable": (", to be referred", "，需转诊"),
     "conversation": ("Conversation", "对话"),

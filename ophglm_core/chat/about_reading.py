@@ -68,8 +68,8 @@ _INABILITY = (
     "它不能作出诊断，不提供剂量，不能代替医生检查；眼科知识以其资料库为限。",
 )
 _REST = (
-    "Of what did not reach its threshold the most probable are: {}.",
-    "未达到阈值的疾病中，概率最高的是：{}。",
+    "Of what is not flagged the most probable are: {}.",
+    "未提示的疾病中，概率最高的是：{}。",
 )
 _RESTS_ON = ("The last answer rests on: {}.", "上一个回答依据：{}。")
 _PRIVACY = (

@@ -215,14 +215,22 @@ def _not_found(
         if label not in question.conditions or label in found:
             continue
         highest = max(f.probabilities[label] for f in gradable)
+        outweighed = any(label in f.outweighed for f in gradable)
         if question.language == "zh":
+            why = "达到筛查阈值，但正常的概率更高，未予提示" if outweighed else "未达到阈值"
             sentences.append(
-                f"{labels[label].name_zh}未达到阈值（模型概率{percent(highest, 'zh')}），"
+                f"{labels[label].name_zh}{why}（模型概率{percent(highest, 'zh')}），"
                 "但仅凭照片不能排除。"
             )
         else:
+            why = (
+                "reaches its threshold for screening but is not flagged beside so probable a "
+                "normal retina"
+                if outweighed
+                else "is below its threshold"
+            )
             sentences.append(
-                f"The classifier's probability of {labels[label].name} ({percent(highest)}) is "
-                "below its threshold, which does not exclude it."
+                f"The classifier's probability of {labels[label].name} ({percent(highest)}) {why}, "
+                "which does not exclude it."
             )
     return sentences

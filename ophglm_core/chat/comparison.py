@@ -31,9 +31,9 @@ def compare(findings: Sequence[Findings], labels: LabelSet, language: str = "en"
     if both:
         listed = labels.names(both, language)
         sentences.append(
-            f"两张照片均达到阈值：{'、'.join(listed)}。"
+            f"两张照片均提示：{'、'.join(listed)}。"
             if zh
-            else f"Both reach the threshold of {joined(listed)}."
+            else f"Both are flagged for {joined(listed)}."
         )
     for one, other, name in ((first, second, names[0]), (second, first, names[1])):
         alone = [d for d in one.diseases if d not in other.diseases]
@@ -44,13 +44,11 @@ def compare(findings: Sequence[Findings], labels: LabelSet, language: str = "en"
             for d in alone
         ]
         if parts and zh:
-            sentences.append(f"仅{name}达到阈值：{'、'.join(parts)}。")
+            sentences.append(f"仅{name}提示：{'、'.join(parts)}。")
         elif parts:
-            sentences.append(f"Only {name} reaches the threshold of {joined(parts)}.")
+            sentences.append(f"Only {name} is flagged for {joined(parts)}.")
     if not sentences:
-        sentences.append(
-            "两张照片均无疾病达到阈值。" if zh else "Neither reaches the threshold of a disease."
-        )
+        sentences.append("两张照片均未提示疾病。" if zh else "Neither is flagged for a disease.")
     if first.grade is not None and second.grade is not None:
         sentences.append(
             f"糖尿病视网膜病变分级建议（ICDR）：{first.grade}级，{second.grade}级。"

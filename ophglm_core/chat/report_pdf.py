@@ -101,7 +101,7 @@ def _photograph(photograph: Mapping[str, Any], t: Any) -> Iterator[Flowable]:
     yield _text(photograph["text"])
     if photograph["rows"]:
         yield KeepTogether([_probabilities(photograph["rows"], t)])
-        yield _small(t("* reached its threshold", "* 达到阈值"))
+        yield _small(t("* flagged", "* 提示"))
     if photograph["grade"]:
         said = t(
             "Suggested grade of diabetic retinopathy (ICDR): ", "糖尿病视网膜病变分级建议（ICDR）："

@@ -11,22 +11,24 @@ from typing import Any
 import numpy as np
 
 from ..classifier import Classifier
-from ..conditions import LabelSet
+from ..conditions import NORMAL, LabelSet
 from ..data.duplicates import read_sets
 from ..data.records import Record, label_matrix
 from ..data.report import ReadReport
 from ..data.splits import Split
 from ..data.targets import grades_of
 from ..errors import InputError, UsageError
-from ..findings import Findings
+from ..findings import LIKELY, Findings
 from ..model_folder import ModelFolder
 from .metrics import (
+    FLAG_METRICS,
     GRADE_METRICS,
     METRICS,
     OF_POSITIVES,
     all_metrics,
     bootstrap,
     confidence_interval,
+    flag_metrics,
     grade_metrics,
     well_covered,
 )
@@ -52,7 +54,6 @@ class Evaluation:
     labels: LabelSet
     truth: np.ndarray
     probability: np.ndarray
-    thresholds: dict[str, float]
     metrics: dict[str, Any]
 
 
@@ -142,12 +143,16 @@ def evaluate(
         raise InputError("None of the photographs can be judged.")
     truth = label_matrix(kept, labels)
     probability = np.array([[f.probabilities[label] for label in labels] for f in findings])
-    thresholds, grades = classifier.thresholds, grades_of(kept)
-    graded = classifier.referable
+    grades, graded = grades_of(kept), classifier.referable
     of_grades = np.array([f.grade_probabilities for f in findings])  # [N, 5], [N, 0] without a head
 
+    limits = _limits(probability, labels, classifier)
+    flagged = np.array([bool(f.diseases) for f in findings])
+    healthy = truth[:, labels.index(NORMAL)] if NORMAL in labels else np.full(len(kept), np.nan)
+
     def measure(rows: np.ndarray, counted: Sequence[str]) -> dict[str, Any]:
-        values = all_metrics(truth[rows], probability[rows], labels, thresholds, counted)
+        values = all_metrics(truth[rows], probability[rows], labels, limits[rows], counted)
+        values["any_disease"] = flag_metrics(healthy[rows], flagged[rows])
         if graded is not None:
             values["grade"] = grade_metrics(grades[rows], of_grades[rows], graded)
         return values
@@ -169,7 +174,8 @@ def evaluate(
     metrics = {
         "model": classifier.model.identity,
         "excluded": excluded,
-        "thresholds": thresholds,
+        "thresholds": classifier.thresholds,
+        "rule_out": classifier.rule_out,
         "referable_threshold": graded,
         **measured(everything),
         "confusion": confusion(truth, findings, labels),
@@ -182,7 +188,19 @@ def evaluate(
             for source in (dict.fromkeys(sources) if len(set(sources)) > 1 else ())
         },
     }
-    return Evaluation(kept, findings, labels, truth, probability, thresholds, metrics)
+    return Evaluation(kept, findings, labels, truth, probability, metrics)
+
+
+def _limits(probability: np.ndarray, labels: LabelSet, classifier: Classifier) -> np.ndarray:
+    """Return the probabilities [N, L] from which each label of each photograph is flagged; see
+    `findings.positive_labels`."""
+    limits = np.tile([classifier.thresholds[label] for label in labels], (len(probability), 1))
+    if classifier.rule_out is not None:
+        ruled_out = probability[:, labels.index(NORMAL)] >= classifier.rule_out
+        diseases = np.array([label != NORMAL for label in labels])
+        rows = np.ix_(ruled_out, diseases)
+        limits[rows] = np.maximum(limits[rows], LIKELY)
+    return limits
 
 
 def _grade_confusion(grades: np.ndarray, findings: Sequence[Findings]) -> list[list[int]]:
@@ -224,6 +242,10 @@ def _confidence_intervals(
             name: confidence_interval([r["macro"][name] for r in resampled]) for name in METRICS
         },
         "odir": confidence_interval([r["odir"] for r in resampled]),
+        "any_disease": {
+            name: confidence_interval([r["any_disease"][name] for r in resampled])
+            for name in FLAG_METRICS
+        },
     }
 
 
@@ -249,7 +271,8 @@ def worst_errors(evaluation: Evaluation, label: str, count: int = 6) -> list[int
     """Return the rows that are most wrong about a label: called wrongly, by the largest gap."""
     column = evaluation.labels.index(label)
     truth, probability = evaluation.truth[:, column], evaluation.probability[:, column]
-    wrong = (probability >= evaluation.thresholds[label]) != (truth == 1)
+    called = np.array([label in finding.positive for finding in evaluation.findings])
+    wrong = called != (truth == 1)
     rows = np.flatnonzero(wrong & ~np.isnan(truth))
     gap = np.abs(probability[rows] - truth[rows])
     return [int(row) for row in rows[np.argsort(-gap)][:count]]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -62,9 +62,10 @@ def _kappa(actual: np.ndarray, called: np.ndarray) -> float:
 
 
 def label_metrics(
-    actual: np.ndarray, probability: np.ndarray, threshold: float
+    actual: np.ndarray, probability: np.ndarray, threshold: float | np.ndarray
 ) -> dict[str, float | None]:
-    """Return METRICS of one label: actual [N] 0 or 1, probability [N], positive from threshold.
+    """Return METRICS of one label: actual [N] 0 or 1, probability [N], positive from threshold, of
+    all or of each.
 
     Metrics that need both positives and negatives are None where one is missing.
     """
@@ -91,16 +92,17 @@ def all_metrics(
     truth: np.ndarray,
     probability: np.ndarray,
     labels: LabelSet,
-    thresholds: Mapping[str, float],
+    limits: np.ndarray,
     counted: Collection[str] | None = None,
 ) -> dict[str, Any]:
     """Return the metrics of every label ('labels'), their means over the diseases ('macro'), and
     the ODIR score ('odir').
 
-    truth: [N, L], 0 or 1, NaN where unknown. probability: [N, L]. Both have a column a label, in
-    the order of `labels`. counted: the labels that may count in the means, by default those of
-    FEWEST_POSITIVES or more; a resample gives those of the whole, so that all have the mean of the
-    same diseases. What is defined for no disease that counts has no mean: None.
+    truth: [N, L], 0 or 1, NaN where unknown. probability: [N, L]. limits: [N, L], from which
+    probability on each is called. All have a column a label, in the order of `labels`. counted: the
+    labels that may count in the means, by default those of FEWEST_POSITIVES or more; a resample
+    gives those of the whole, so that all have the mean of the same diseases. What is defined for no
+    disease that counts has no mean: None.
     """
     if counted is None:
         counted = well_covered(truth, labels)
@@ -108,7 +110,7 @@ def all_metrics(
     for column, label in enumerate(labels):
         known = ~np.isnan(truth[:, column])
         by_label[label] = label_metrics(
-            truth[known, column].astype(int), probability[known, column], thresholds[label]
+            truth[known, column].astype(int), probability[known, column], limits[known, column]
         )
     means = {
         name: mean_defined([by_label[d][name] for d in labels.diseases if d in counted])
@@ -116,7 +118,6 @@ def all_metrics(
     }
     # JSON has no NaN.
     macro = {name: None if math.isnan(mean) else mean for name, mean in means.items()}
-    limits = np.array([thresholds[label] for label in labels])
     return {"labels": by_label, "macro": macro, "odir": _odir_score(truth, probability, limits)}
 
 
@@ -124,6 +125,22 @@ def well_covered(truth: np.ndarray, labels: Iterable[str]) -> list[str]:
     """Return the labels that have FEWEST_POSITIVES positives or more in truth [N, L]."""
     positives = (truth == 1).sum(axis=0)
     return [k for k, count in zip(labels, positives, strict=True) if count >= FEWEST_POSITIVES]
+
+
+#: How a photograph comes out as a whole, in the order in which it is shown.
+FLAG_METRICS = ("sensitivity", "specificity")
+
+
+def flag_metrics(healthy: np.ndarray, flagged: np.ndarray) -> dict[str, float | None]:
+    """Return FLAG_METRICS: of the photographs with a disease, the share that is flagged for one,
+    whichever it is; of those without, the share that is flagged for none.
+
+    healthy: [N], 1 without a disease, 0 with one, NaN where unknown. flagged: [N], whether for any.
+    """
+    return {
+        "sensitivity": float(flagged[healthy == 0].mean()) if (healthy == 0).any() else None,
+        "specificity": float(1 - flagged[healthy == 1].mean()) if (healthy == 1).any() else None,
+    }
 
 
 #: The metrics of the grade of diabetic retinopathy, in the order in which they are shown.
@@ -165,7 +182,7 @@ def grade_metrics(
 def _odir_score(truth: np.ndarray, probability: np.ndarray, limits: np.ndarray) -> float | None:
     """The ODIR-2019 challenge's score: mean of kappa, F1 and AUC over all labels taken as one.
 
-    truth, probability: [N, L]. limits: the thresholds [L].
+    truth, probability, limits: [N, L].
     """
     known = ~np.isnan(truth)
     actual, score = truth[known].astype(int), probability[known]

@@ -31,6 +31,7 @@ class MadeUp:
     model: SimpleNamespace
     views = 1
     thresholds: ClassVar = dict.fromkeys(DEFAULT_LABELS, 0.5)
+    rule_out = None
     referable = 0.5
     device = "CPU"
 

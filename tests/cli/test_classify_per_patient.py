@@ -26,6 +26,7 @@ class WithEyes(MadeUp):
     """Says which eye it is, as the classifier does, and its thresholds."""
 
     thresholds: ClassVar = dict.fromkeys(DEFAULT_LABELS, 0.01)
+    rule_out = None
     referable = 0.3
 
     def classify(self, pictures: Iterable[Path], *arguments: bool, **named: bool) -> Iterator[Any]:

@@ -24,6 +24,7 @@ class ByName(MadeUp):
     """Finds retinopathy, the more probable the higher the number that names the file."""
 
     thresholds: ClassVar = dict.fromkeys(DEFAULT_LABELS, 0.3)
+    rule_out = None
     referable = 0.25
 
     def classify(

@@ -149,7 +149,7 @@ def test_eyes_are_named_and_added(room: Room) -> None:
     room.do("/right other.jpg")
     assert [f.laterality for f in chat.findings] == ["left", "right"]
     assert "other.jpg" not in room.do("/left")
-    assert "Both reach the threshold of diabetic retinopathy." in room.do("/compare")
+    assert "Both are flagged for diabetic retinopathy." in room.do("/compare")
     room.do("/right left.jpg")
     assert [f.laterality for f in chat.findings] == ["right", "right"]
     with pytest.raises(UsageError, match="open already"):

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import threading
+from copy import deepcopy
 from dataclasses import replace
 from pathlib import Path
 
@@ -36,6 +37,24 @@ def test_mirrored_pictures_get_one_answer_and_mirrored_maps(
     assert np.corrcoef(fine.ravel(), other[..., ::-1].ravel())[0, 1] > 0.85
     coarse = fine.reshape(len(fine), plain.cams.shape[1], 2, plain.cams.shape[2], 2).mean((2, 4))
     assert np.corrcoef(coarse.ravel(), plain.cams.ravel())[0, 1] > 0.9
+
+
+def test_a_photograph_that_is_rather_normal_is_flagged_for_what_is_more_likely_than_not(
+    bundled: ModelFolder, sample: Path
+) -> None:
+    seen = next(Classifier(bundled).classify([sample]))
+    assert seen.diseases
+    assert not seen.outweighed
+    manifest = deepcopy(bundled.manifest)
+    head = manifest.conditions_head
+    normal = seen.probabilities["normal"]
+    head.calibration["normal"].threshold = head.rule_out = normal - 0.01
+    ruled_out = next(Classifier(ModelFolder(bundled.path, manifest)).classify([sample]))
+    assert ruled_out.positive == ["normal"]
+    assert sorted(ruled_out.outweighed) == sorted(seen.diseases)
+    head.rule_out = normal + 0.01
+    again = next(Classifier(ModelFolder(bundled.path, manifest)).classify([sample]))
+    assert again.positive == seen.positive
 
 
 def test_maps_that_are_made_later_are_the_same(

@@ -120,6 +120,9 @@ def test_what_is_flagged_with_a_low_probability_says_so() -> None:
     made = bundle(row(probabilities=LOW | {"normal": 0.9, "other": 0.6}, positive=["other"]))
     text = observation(made, "no sign of a condition")["interpretation"][0]["text"]
     assert text == "not concluded, as a condition is flagged"
+    made = bundle(row(probabilities=LOW | {"normal": 0.8, "dr": 0.3}, positive=["normal"]))
+    text = observation(made, "suggest diabetic retinopathy")["interpretation"][0]["text"]
+    assert text == "not flagged: a normal retina is far more probable"
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -69,6 +70,39 @@ def test_positive_labels_put_disease_before_normal() -> None:
     assert positive_labels({**LOW, "normal": 0.9}, thresholds) == ["normal"]
     assert positive_labels({**LOW, "normal": 0.9, "dr": 0.5}, thresholds) == ["dr"]
     assert positive_labels(LOW, thresholds) == []
+
+
+def test_low_thresholds_do_not_flag_what_is_rather_normal() -> None:
+    thresholds = {**dict.fromkeys(DEFAULT_LABELS, 0.025), "normal": 0.4}
+    seen = {**LOW, "glaucoma": 0.03}
+    assert positive_labels({**seen, "normal": 0.69}, thresholds, 0.7) == ["glaucoma"]
+    assert positive_labels({**seen, "normal": 0.7}, thresholds, 0.7) == ["normal"]
+    assert positive_labels({**seen, "normal": 0.9, "dr": 0.5}, thresholds, 0.7) == ["dr"]
+    assert positive_labels({**seen, "normal": 0.9}, thresholds) == ["glaucoma"]
+
+
+def test_what_a_probable_normal_outweighs_is_said() -> None:
+    found = replace(findings(["normal"], normal=0.75, dr=0.3), outweighed=["dr"])
+    assert "not flagged beside so probable a normal retina" in describe(found)
+    assert "diabetic retinopathy (30%)" in describe(found)
+    assert "而未提示：糖尿病视网膜病变" in describe(found, "zh")
+
+
+def test_nine_of_ten_with_a_disease_lie_below_what_rules_it_out() -> None:
+    rng = np.random.default_rng(0)
+    truth = np.zeros((2000, 2))
+    truth[:, 0] = rng.random(2000) < 0.5
+    truth[:, 1] = 1 - truth[:, 0]
+    logits = rng.normal(size=truth.shape) + truth
+    head = Head("conditions", "multi_label", ["normal", "dr"])
+    calibration.fit_heads([head], logits, truth)
+    normal = calibration.calibrated(logits, head)[:, 0]
+    assert head.rule_out is not None
+    assert 0.895 < (normal[truth[:, 1] == 1] < head.rule_out).mean() < 0.905
+    # Where normal is told apart well, its own threshold lies higher and holds.
+    logits = rng.normal(size=truth.shape) + 9 * truth
+    calibration.fit_heads([head], logits, truth)
+    assert head.rule_out == head.calibration["normal"].threshold
 
 
 def test_percent_gives_no_certainty() -> None:

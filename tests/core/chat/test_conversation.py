@@ -121,6 +121,15 @@ def test_disease_that_was_asked_about_is_said_to_be_not_found(talk: Chat) -> Non
     assert "glaucoma" not in text(parts, "explanation")
 
 
+def test_what_a_probable_normal_outweighs_is_not_called_below_its_threshold(talk: Chat) -> None:
+    healthy = {**NORMAL.probabilities, "normal": 0.8, "glaucoma": 0.03}
+    seen = replace(NORMAL, probabilities=healthy, outweighed=["glaucoma"])
+    about = Chat([seen], default_labels(), talk.model)
+    said = text(answer(about, "Does this eye have glaucoma?"), "finding")
+    assert "glaucoma (3%) reaches its threshold for screening but is not flagged" in said
+    assert "below its threshold" not in said
+
+
 def test_red_flag_comes_alone(talk: Chat) -> None:
     parts = answer(talk, "I suddenly lost my vision an hour ago")
     assert [p.kind for p in parts] == ["red_flag"]

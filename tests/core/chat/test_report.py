@@ -256,8 +256,8 @@ def test_two_eyes_are_compared(talk: Chat) -> None:
     left = talk.findings[0]
     right = Findings("b.jpg", "ok", "m@1", {**LOW, "dr": 0.3, "amd": 0.7}, ["dr", "amd"], grade=0)
     said = " ".join(compare([left, right], talk.labels))
-    assert "Both reach the threshold of diabetic retinopathy." in said
-    assert "Only photograph 2 reaches" in said
+    assert "Both are flagged for diabetic retinopathy." in said
+    assert "Only photograph 2 is flagged" in said
     assert "age-related macular degeneration (70% against 2%)" in said
     assert "2 and 0" in said
     dark = Findings("c.jpg", "ungradable", "m@1", message="Not graded: it is too dark.")

@@ -25,6 +25,7 @@ class FakeClassifier:
         self.model = model
         self.thresholds = dict.fromkeys(model.labels, 0.5)
         self.referable: float | None = None
+        self.rule_out: float | None = None
 
     def classify(self, pictures: Iterable[Path]) -> Iterator[Findings]:
         for path in pictures:
@@ -81,6 +82,7 @@ def test_the_metrics_are_of_the_models_labels(evaluation: Evaluation) -> None:
         "model",
         "excluded",
         "thresholds",
+        "rule_out",
         "referable_threshold",
         "photographs",
         "patients",
@@ -88,6 +90,7 @@ def test_the_metrics_are_of_the_models_labels(evaluation: Evaluation) -> None:
         "labels",
         "macro",
         "odir",
+        "any_disease",
         "confidence_intervals",
         "confusion",
         "grade_confusion",
@@ -101,6 +104,8 @@ def test_the_metrics_are_of_the_models_labels(evaluation: Evaluation) -> None:
     assert metrics["labels"]["<toy>"]["auc"] == 1
     assert metrics["labels"]["dr"]["sensitivity"] == 7 / 8
     assert metrics["confusion"]["dr"]["none"] == 1
+    # All but the one that is missed.
+    assert metrics["any_disease"] == {"sensitivity": 13 / 14, "specificity": 1.0}
     # Seven or eight positives have a figure, but no interval, and no place in a mean.
     assert metrics["macro"]["auc"] is None
     assert metrics["confidence_intervals"]["macro"]["auc"] is None

@@ -33,7 +33,7 @@ def test_unknown_labels_are_left_out() -> None:
     truth[:4, 1] = [0, 0, 1, 1]
     score = np.zeros((6, len(labels)))
     score[:, 1] = [0.1, 0.2, 0.8, 0.9, 0.99, 0.01]
-    metrics = all_metrics(truth, score, labels, dict.fromkeys(labels, 0.5))
+    metrics = all_metrics(truth, score, labels, np.full(truth.shape, 0.5))
     assert metrics["labels"]["dr"]["auc"] == 1.0
     assert metrics["labels"]["dr"]["kappa"] == 1.0
     assert metrics["labels"]["amd"]["auc"] is None
@@ -44,7 +44,7 @@ def test_unknown_labels_are_left_out() -> None:
 def test_what_is_defined_for_no_disease_is_null_and_valid_json() -> None:
     labels = LabelSet.of(["normal", "dr"])
     truth = np.array([[1.0, np.nan], [0.0, np.nan]])
-    metrics = all_metrics(truth, np.full((2, 2), 0.5), labels, dict.fromkeys(labels, 0.5))
+    metrics = all_metrics(truth, np.full((2, 2), 0.5), labels, np.full((2, 2), 0.5))
     assert metrics["macro"] == dict.fromkeys(METRICS)
     json.dumps(metrics, allow_nan=False)
 
@@ -53,8 +53,8 @@ def test_a_models_own_labels_have_their_metrics_and_their_place_in_the_mean() ->
     labels = LabelSet.of(["normal", "dr", "toy"], own=["toy"])
     truth = np.array([[1, 0, 0], [0, 1, 0], [0, 0, 1], [0, 1, 1]], dtype=float)
     probability = np.array([[0.9, 0.1, 0.2], [0.1, 0.9, 0.7], [0.1, 0.2, 0.6], [0.1, 0.8, 0.9]])
-    thresholds = {"normal": 0.5, "dr": 0.5, "toy": 0.65}
-    metrics = all_metrics(truth, probability, labels, thresholds, counted=["dr", "toy"])
+    limits = np.tile([0.5, 0.5, 0.65], (4, 1))
+    metrics = all_metrics(truth, probability, labels, limits, counted=["dr", "toy"])
     assert list(metrics["labels"]) == ["normal", "dr", "toy"]
     assert metrics["labels"]["dr"]["auc"] == 1.0
     assert metrics["labels"]["toy"]["auc"] == 0.75
@@ -80,13 +80,13 @@ def test_a_label_of_few_positives_counts_in_no_mean() -> None:
     truth[:10, 1], truth[:9, 2] = 1, 1
     probability = np.tile(np.linspace(0.6, 0, 40)[:, None], 3)  # finds both without a mistake
     probability[0, 1] = 0.0  # but for one
-    thresholds = dict.fromkeys(labels, 0.5)
+    limits = np.full(truth.shape, 0.5)
     assert well_covered(truth, labels) == ["dr"]
-    metrics = all_metrics(truth, probability, labels, thresholds)
+    metrics = all_metrics(truth, probability, labels, limits)
     assert metrics["labels"]["amd"]["auc"] == 1.0
     assert metrics["macro"]["auc"] == metrics["labels"]["dr"]["auc"] < 1.0
     truth[9, 2] = 1
-    metrics = all_metrics(truth, probability, labels, thresholds)
+    metrics = all_metrics(truth, probability, labels, limits)
     assert metrics["macro"]["auc"] == pytest.approx((metrics["labels"]["dr"]["auc"] + 1) / 2)
 
 
