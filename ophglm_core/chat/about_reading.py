@@ -16,7 +16,7 @@ from .question import Question, asks_which_eye
 OF_PROGRAM = frozenset(
     {
         *("abilities", "inability", "accuracy", "where", "quality", "sources", "privacy"),
-        *("open_photograph", "others"),
+        *("open_photograph", "others", "another", "change"),
     }
 )
 
@@ -84,7 +84,24 @@ _OPEN = (
     "`ophglm chat --image FILE`.",
     "用 /image 文件 打开照片，也可把文件拖入终端；在命令行用 `ophglm chat --image 文件`。",
 )
+_ANOTHER = (
+    '"Another abnormality" means that the photograph looks abnormal and like none of the '
+    "conditions that have a name here. It may be one of many: a blocked vessel, a detachment, a "
+    "membrane or hole of the macula, an inflammation, a tumour, a scar. Which one the classifier "
+    "cannot tell; an eye doctor examines the dilated eye, mostly with OCT.",
+    "“其他异常”是指照片看起来不正常，但不像这里按病名识别的任何一种。可能是血管阻塞、视网膜脱离、"
+    "黄斑前膜或裂孔、炎症、肿瘤、瘢痕等。分类器分不清是哪一种，须由眼科医生散瞳检查，多需加做OCT。",
+)
+_CHANGE = (
+    "Whether something has changed one photograph cannot tell: it takes the earlier one, of the "
+    "same eye and taken in the same way, beside it. A program's probabilities of two days are no "
+    "measure of change; let the eye clinic compare the photographs, with OCT where there is one.",
+    "单张照片看不出变化：需要同一只眼、同样方式拍摄的既往照片对照。程序两次给出的概率不能当作"
+    "病情变化；请由眼科对比两次照片，有OCT的一并比较。",
+)
 _FIXED = {
+    "another": _ANOTHER,
+    "change": _CHANGE,
     "where": _WHERE,
     "reason": _REASON,
     "disagreement": _DISAGREES,
@@ -134,6 +151,7 @@ def answer_about_reading(
         "quality",
         "reason",
         "others",
+        "change",
     ):
         return [AnswerPart("knowledge", NO_PHOTOGRAPH[zh])]
     if asked == "others":

@@ -26,6 +26,10 @@ from .question import Question
 #: By language; chosen on tests/benchmarks/dev_questions*.jsonl, of which these keep 98 %, and on
 #: questions about other things, of which they leave out four in five (English) and nearly all.
 _CONFIDENT = {"en": 0.38, "zh": 0.25}
+#: A turn that names no subject is asked of what was spoken of if it can be: of that with less
+#: confidence, and with more below this probability of being about eyes. Chosen on
+#: tests/benchmarks/dev_conversations*.jsonl and on turns about other things in such conversations.
+_FOREIGN, _OF_OTHERS, _OF_SUBJECT = 0.2, 2.0, 0.45
 #: Scores that differ by no more are level.
 _LEVEL = 0.02
 _MARGIN, _MOST_ENTRIES, _MOST_WORDS = 0.35, 3, 120
@@ -78,12 +82,15 @@ def compose(
     advise: bool = False,
     measured: Mapping[str, Mapping[str, float | None]] = MappingProxyType({}),
     before: Sequence[Entry] = (),
+    about: Sequence[str] = (),
+    remit: float = 0.5,
 ) -> Answer:
     """Compose an answer.
 
     labels: of the model that gave the findings. matches: what the library has on the question, the
     nearest first. advise: whether it ends with what to do next, which is said once. measured: per
-    label, the model's metrics on test patients. before: what the last answer rested on.
+    label, the model's metrics on test patients. before: what the last answer rested on. about: the
+    subjects that were spoken of or found. remit: see `remit.within_remit`.
     """
     language = question.language
     found = found_in(findings)
@@ -114,12 +121,12 @@ def compose(
     elif question.asks_dose:
         known = [AnswerPart("knowledge", NO_DOSE[language == "zh"])]
     else:
-        chosen = choose(matches, question)
+        chosen = choose(matches, question, about, remit)
         fact = knowledge_base.on(chosen[0].subject, chosen[0].topic) if chosen else None
         facts = [fact] if fact is not None else []
         known = [AnswerPart("knowledge", e.text(language), e.source) for e in chosen]
         if not known:
-            known = [nothing_known(matches, language)]
+            known = [nothing_known(() if remit < _FOREIGN else matches, language)]
     if seen and not findings:
         known = [AnswerPart("knowledge", NO_PHOTOGRAPH[language == "zh"])]
     next_step = (
@@ -134,14 +141,16 @@ def compose(
     )
 
 
-def choose(matches: Sequence[Match], question: Question) -> list[Entry]:
+def choose(
+    matches: Sequence[Match], question: Question, about: Sequence[str] = (), remit: float = 0.5
+) -> list[Entry]:
     """Return the entries to answer with: the nearest, and those that come close to it.
 
     None if the nearest, or one level with it, is not near enough: then nothing checked is known.
+    about, remit: see `compose`.
     """
-    level = _needed(question)
     nearest = [m for m in matches if matches[0].score - m.score <= _LEVEL]
-    best = next((m for m in nearest if m.confidence >= level), None)
+    best = next((m for m in nearest if m.confidence >= _needed(question, m, about, remit)), None)
     if best is None:
         return []
     words = word_count(best.entry.text(question.language))
@@ -157,9 +166,14 @@ def choose(matches: Sequence[Match], question: Question) -> list[Entry]:
     return chosen
 
 
-def _needed(question: Question) -> float:
+def _needed(question: Question, match: Match, about: Sequence[str], remit: float) -> float:
     """Return the confidence from which an entry answers a question."""
-    return _CONFIDENT[question.language] * share_said(question)
+    level = _CONFIDENT[question.language] * share_said(question)
+    if question.conditions or question.beyond or not about:
+        return level
+    if remit < _FOREIGN:
+        return level * _OF_OTHERS
+    return level * _OF_SUBJECT if remit >= 0.5 and match.entry.subject in about else level
 
 
 def nothing_known(matches: Sequence[Match], language: str) -> AnswerPart:

@@ -28,13 +28,14 @@ from ..runtime.profile import EMBEDDED, ModelProfile
 from ..runtime.session import GREEDY, Decoding
 from ..safety.guard import Guard
 from ..wording import word_count
-from .answer import Answer, compose
+from .answer import Answer, choose, compose
 from .exchange import Exchange
 from .length import beginning, only_read_to
 from .lookup import look_up
 from .own_words import LIST_MARK, checked_sentences
 from .parts import AnswerPart, describe_all, found_in
 from .question import Question, parse_question
+from .remit import within_remit
 from .tasks import do_task, task_in
 from .understanding import subject_returned_to, understand
 from .visual_answer import PhotographReader, VisualAnswers
@@ -47,6 +48,12 @@ _FEWEST_WORDS = 6
 _REMEMBERED = 3
 #: Share of a small model's content words that must come from what it was given.
 _SUPPORT = 0.75
+#: A turn that asks something, and does not only tell.
+_ASKS = re.compile(
+    r"[?？]|^\W*(?:can|could|should|do|does|is|are|will|what|which|why|how|who|where)\b"
+    r"|[吗呢么]\W*$|不(?:行|要)?\W*$|要不要|能不能",
+    re.IGNORECASE,
+)
 _SENTENCE_END = re.compile(r"(?<=[.!?])\s+|(?<=[。！？])|\n+")
 _ENDS = (".", "!", "?", "。", "！", "？")
 
@@ -225,6 +232,7 @@ class Chat:
             urgent = self._still_urgent(exchange)
             if urgent is not None:
                 yield AnswerPart("red_flag", urgent)
+                yield from self._known_of_emergency(exchange.question)
                 return
             if exchange.question.vqa_kind is not None:
                 flag = None  # a question to the photograph, in which no rule finds a symptom
@@ -253,6 +261,8 @@ class Chat:
             not self._advised,
             self.measured,
             self._rested_on(),
+            self._spoken_of(),
+            within_remit(question.text, self.library.embed) if matches else 0.5,
         )
         if task is not None:
             earlier = self.exchanges[:-1]
@@ -294,7 +304,7 @@ class Chat:
         turns, subject = self.exchanges[:-1], self._spoken_of()
         shown, embed = bool(self.findings), self.library.embed
         asked, task = exchange.question, exchange.task
-        return understand(asked, task, self.labels, turns, subject, shown, embed)
+        return understand(asked, task, self.labels, turns, subject, shown, self.found, embed)
 
     def _rested_on(self) -> tuple[Entry, ...]:
         """Return the entries of the last answer that had some, a few turns ago."""
@@ -330,6 +340,20 @@ class Chat:
         told = [turn for turn in flagged if turn.subject] or flagged
         meant = what_it_may_be(text, told[-1].text, question.language)
         return meant or still_urgent(text, str(flagged[-1].red_flag), question.language)
+
+    def _known_of_emergency(self, question: Question) -> list[AnswerPart]:
+        """Return what is known on the emergency that was told before, where this turn asks for it:
+        "wait for the biopsy before steroids?". Of a red eye most that is known is harmless, so
+        nothing is said of that."""
+        asks = _ASKS.search(question.text) and self._subject not in ([], ["red_eye"])
+        matches = self._search(question) if asks else []
+        if not matches or matches[0].entry.subject not in self._subject:
+            return []
+        language = question.language
+        return [
+            AnswerPart("knowledge", entry.text(language), entry.source)
+            for entry in choose(matches[:1], question)
+        ]
 
     def _shorten(self, exchange: Exchange) -> bool:
         """Keep the beginning of a question that is too long, and return whether it was.

@@ -93,11 +93,15 @@ _ABOUT_READING = {
     r"|^\W*how (?:severe|advanced) is (?:it|this|that)\W*$"
     r"|^\W*(?:这?是?)?(?:几级|哪一?[级期]|第几[级期]|什么分?[级期]|多严重"
     r"|严重程度(?:如何|怎样)?)\W*$",
+    "change": r"\b(?:worse|better|changed?|progress\w*|grown|bigger)\b.{0,30}"
+    r"\b(?:than|since|from)\b.{0,20}\b(?:last|previous|earlier|old)"
+    r" (?:photo\w*|pic\w*|image|scan|visit|time|one)\b"
+    r"|(?:跟|和|比)(?:上次|去年|以前|之前|上回|前年).{0,12}(?:重|轻|好|差|变|发展|进展|一样|对比)",
     "inability": r"当(?:成|作|做)?.{0,4}(?:诊断|证明|病历)",
     "open_photograph": r"\bhow (?:do|can|would) (?:i|we) (?:open|show you|load|upload|send)\b"
     r"|(?:怎么|咋|如何)(?:打开|上传|发)(?:照片|图片?|片子)?(?:呢|啊)?\W*$"
     r"|(?:怎么|咋|如何)把?(?:照片|图片?|片子)(?:给|发|传)",
-    "others": r"\b(?:second|next) (?:most )?(?:likely|probable)\b|\bwhat else was considered\b"
+    "others": r"\b(?:second|2nd|next) (?:most )?(?:likely|probable)\b|\bwhat else was considered\b"
     r"|\b(?:all|other) (?:the )?probabilities\b|第二可能|(?:其他|其它|别的)(?:病)?的?概率",
     "abilities": r"what can you do|who (?:are|made) you|are you (?:a |an )?(?:real |actual )?"
     r"(?:doctor|human|robot|ai)\b|\b(?:what|which) (?:diseases|conditions) can (?:you|u|it)\b"
@@ -214,7 +218,8 @@ class Question:
     on, None for all others. asks_dose: whether it asks how much of a drug is taken. about_reading:
     what it asks of this reading or the program: 'certainty', 'limits', 'urgency', 'severity',
     'quality', 'where', 'accuracy', 'abilities', 'inability', 'reason', 'others', 'sources',
-    'disagreement', 'privacy' or 'open_photograph'. asks_unread: whether it asks this photograph for
+    'disagreement', 'privacy', 'open_photograph', 'another' (what that is) or 'change' (since an
+    earlier photograph). asks_unread: whether it asks this photograph for
     a single sign or a measure, which the model does not read. wanted: what it asks in other words,
     where its own leave something out.
     """

@@ -23,7 +23,7 @@ _TASKS = {
     r"|^\W*(?:你好|您好|好的)\W*$",
     "thanks": r"^\W*(?:ok(?:ay)?|great|perfect|good|fine|super|lovely)?\W*"
     r"(?:thanks?(?: you)?(?: (?:very|so) much| a lot| mate)?|thx|ty|cheers(?: mate)?|ta)\W*$"
-    r"|^\W*(?:谢谢|多谢|感谢|谢)(?:你|您|了|啦)*\W*$",
+    r"|^\W*(?:(?:好|好的|好嘞|行|嗯|明白|知道)(?:了|吧)?\W*)?(?:谢谢|多谢|感谢|谢)(?:你|您|了|啦)*\W*$",
     "bye": r"^\W*(?:(?:ok(?:ay)?|great|thanks?(?: you)?|thx|ty|cheers|mate)\W+)*"
     r"(?:(?:good)?bye(?: bye)?|cya|see you)\W*$"
     r"|^\W*(?:(?:谢谢|谢啦|谢了|多谢|辛苦了|好的)\W*)*(?:再见|拜拜)\W*$",
@@ -33,6 +33,7 @@ _TASKS = {
     "summary": r"\bsummar(?:y|i[sz]e)\b.{0,30}\b(?:conversation|talk|chat|discussion|so far|this"
     r"|all|everything)\b"
     r"|^\W*(?:a )?summar(?:y|i[sz]e)(?: it)?(?:,? (?:please|pls))?\W*$"
+    r"|\bsum (?:it |this |that |(?:it )?all )?up\b"
     r"|(?:总结|小结|概括).{0,6}(?:对话|谈话|以上|一下|内容)",
     "patient": r"\b(?:explain|say|put|tell|describe)\b.{0,40}\b(?:"
     r"(?:to|for) (?:a|the|my|this) patient|in (?:plain|simple|lay) "

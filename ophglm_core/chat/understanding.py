@@ -17,6 +17,7 @@ from ..conditions import NAMING, NORMAL, LabelSet
 from ..knowledge.library import subjects
 from ..knowledge.retrieval import features
 from ..knowledge.topics import topics_asked
+from ..wording import is_chinese
 from .acts import act_in
 from .exchange import Exchange
 from .follow_ups import whole_question
@@ -82,6 +83,14 @@ _LOOK = re.compile(
     r"(?:吧|呢|呗)?\W*$|^\W*(?:这|图)(?:里|上)?(?:到底)?是(?:啥|什么)(?:病)?(?:啊|呀|呢)?\W*$"
     r"|^\W*到底(?:是)?(?:啥|什么)病",
 )
+#: What stands behind what is told of the patient: "71M, diabetic. read this one".
+_CLAUSE = re.compile(r"[.!?;:。！？；：，\n]+\s*|,\s+")
+#: Which disease "another abnormality" is.
+_ANOTHER = re.compile(
+    r"(?=.*(?:\bother\b|\banother abnormality\b|其他|其它))"
+    r".*(?:\b(?:mean\w*|what|which)\b|啥|什么|意思|哪)",
+    re.IGNORECASE | re.DOTALL,
+)
 #: "So there is no glaucoma, then", after a photograph without findings.
 _NONE_THEN = re.compile(
     r"^\W*(?:那)?(?:就是|也就是|所以)(?:说)?(?:我)?没有?.{0,12}(?:咯|喽|了|吧|对吧|是吧)\W*$"
@@ -106,13 +115,14 @@ def understand(
     turns: Sequence[Exchange],
     subject: Sequence[str],
     shown: bool,
+    found: Sequence[str],
     embed: Callable[[str], np.ndarray] | None,
 ) -> tuple[Question, str | None]:
     """Return the question that a turn asks, and the task that it sets, if it sets one.
 
     question, task: what `parse_question` and `task_in` make of its words alone. turns: those before
-    it. subject: what "it" would mean, as keys. shown: whether there is a photograph. embed: see
-    `acts.act_in`.
+    it. subject: what "it" would mean, as keys. shown: whether there is a photograph. found: the
+    diseases that it gave. embed: see `acts.act_in`.
     """
     text = question.text
     if task is not None or question.vqa_kind is not None or question.about_reading is not None:
@@ -130,6 +140,8 @@ def understand(
             return _put_as(question, f"{text} {last.question.looked_up}", labels), None
     if shown and _LOOK.search(text):
         return _to_photograph("findings", question), None
+    if shown and "other" in found and _ANOTHER.search(text):
+        return replace(question, about_reading="another"), None
     sick = question.conditions or question.beyond or _SICK.search(text)
     if shown and sick and _NONE_THEN.search(text):
         return replace(question, about_reading="certainty"), None
@@ -143,6 +155,8 @@ def understand(
     act = act_in(text, embed)
     named = bool(question.conditions or question.beyond)
     if act is None or (named and act not in _MAY_NAME):
+        if shown and _last_asks_to_look(text, labels, embed):
+            return _to_photograph("findings", question), None
         return question, None
     if act in _OF_BEFORE and not turns:
         return question, None
@@ -153,6 +167,20 @@ def understand(
     if act in TASKS:
         return question, act
     return _as_act(act, question, labels, turns, subject, shown), None
+
+
+def _last_asks_to_look(
+    text: str, labels: LabelSet, embed: Callable[[str], np.ndarray] | None
+) -> bool:
+    """Whether the last clause of a turn, behind what is told of the patient, asks for a look."""
+    marks = r"\s+" if is_chinese(text) else None
+    clauses = [c for c in _CLAUSE.split(text) if c.strip()]
+    last = clauses[-1] if clauses else ""
+    if marks is not None:
+        last = re.split(marks, last.strip())[-1]
+    if last == text or labels.named_in(last) or not last.strip():
+        return False
+    return act_in(last, embed) == "findings"
 
 
 def _whole(

@@ -224,7 +224,7 @@ _PATTERNS: dict[str, str] = {
         r"|\b(?:see|sees|seeing|saw|notice[ds]?|noticing)\b.{0,15}\b(?:sparks?|lightn?ing"
         r"|flash(?:es)?|flickers?|flickering|strobes?|zig ?zags?)\b(?! drive)|\bsparkles? in my"
         r"|\bstrobe lights?\b"
-        r"|闪光(?!灯)|一闪一闪|闪电|(?:亮光|光|白光|火花|金星).{0,3}闪|闪.{0,3}(?:亮光|白光"
+        r"|闪光(?!灯|拍|照相)|一闪一闪|闪电|(?:亮光|光|白光|火花|金星).{0,3}闪|闪.{0,3}(?:亮光|白光"
         r"|火花)|火花"
         r"|打闪|冒金星"
     ),
@@ -415,10 +415,11 @@ _PATTERNS: dict[str, str] = {
         r"|\bwhite\b.{0,15}\b(?:pupils?|reflex|glow|reflection)\b"
         r"|\bglow\w*\b.{0,10}\bwhite\b.{0,20}"
         r"|\bleu[ck]ocoria|\bcat'?s[- ]eye reflex|\bwhite in the (?:pupil|eye)|\babsent red reflex"
-        r"|瞳孔.{0,6}(?:白|发亮|黄)|白瞳|猫眼|反白光|(?:黑眼珠|眼珠|眼睛).{0,6}(?:白点|发白"
+        r"|瞳孔.{0,6}(?:白|发亮|黄)|白瞳|猫眼|反白光|(?:黑眼珠|眼珠|眼睛|[只个]眼).{0,6}(?:白点|发白"
         r"|白光)|瞳仁.{0,4}白"
     ),
-    "photo_of_child": r"\bin (?:\w+ ){0,2}(?:photos?|pictures?|pics)|\bflash (?:photo|pic)",
+    "photo_of_child": r"\bin (?:\w+ ){0,2}(?:photos?|pictures?|pics)|\bflash (?:photo|pic)"
+    r"|闪光灯?拍|拍照",
     "headache": (
         r"\bhead ?aches?\b|\bhead is (?:pounding|splitting|killing)|\bmigraine\b|\bpain in (?:my|"
         r"his|her) head|头痛|头疼|头.{0,2}(?:痛|疼)"

@@ -74,6 +74,13 @@ _DO_NOT_PRESS = (
     "anything out.",
     "若眼球被刺穿，不要按压、不要冲洗，也不要拔出异物。",
 )
+#: Pain of the optic nerve, in an eye that need not be red.
+_ON_MOVING = (
+    # From the start only: pages of text would be read once for each of their letters.
+    r"\A(?=.*\b(?:mov\w+|mvmts?)\b)(?=.*\b(?:washed|faded|dull|desaturat\w+|colou?rs?|rapd|vision|sight"
+    r"|blurr?\w*)\b)|转(?:动)?眼.{0,4}[疼痛]|眼球转动"
+)
+_MOVING = ("pain on moving the eye with poor colours or sight", "转眼痛伴色觉或视力变差")
 #: Flag, what else the text has to say ('' for nothing), and what may stand behind it: of each flag
 #: the first that fits. Why to hurry is what makes people hurry.
 _MAY_MEAN: tuple[tuple[str, str, str, str], ...] = (
@@ -90,6 +97,20 @@ _MAY_MEAN: tuple[tuple[str, str, str, str], ...] = (
         "With contact lenses it can mean an infection of the cornea (microbial keratitis): take "
         "them out.",
         "配戴隐形眼镜者，这可能是角膜感染（角膜溃疡），请先取下镜片。",
+    ),
+    (
+        "painful_red_eye",
+        _ON_MOVING,
+        "Pain on moving the eye with faded colours or poor sight can mean an inflammation of the "
+        "optic nerve (optic neuritis).",
+        "转动眼球时疼痛并有色觉变淡或视力差，可能是视神经炎。",
+    ),
+    (
+        "painful_red_eye",
+        r"\b(?:boring|rheumatoid|RA)\b|wak(?:es|ing|en)|类风湿|痛醒|疼醒",
+        "A deep, boring pain that wakes one can mean an inflammation of the white of the eye "
+        "(scleritis).",
+        "深部钻痛、夜间痛醒，可能是巩膜炎。",
     ),
     (
         "painful_red_eye",
@@ -114,6 +135,13 @@ _MAY_MEAN: tuple[tuple[str, str, str, str], ...] = (
     ),
     (
         "vision_loss",
+        r"\b(?:post.?op\w*|inject\w*|surger\w*|operat\w*|implant\w*)\b|注射|打针|注药|术后|手术",
+        "After surgery or an injection into the eye it can mean an infection inside the eye "
+        "(endophthalmitis) or a retinal detachment.",
+        "手术或眼内注药之后，这可能是眼内感染（眼内炎）或视网膜脱离。",
+    ),
+    (
+        "vision_loss",
         "",
         "It can mean a blocked vessel of the retina (a stroke of the eye), a retinal detachment, a "
         "bleeding or damage to the optic nerve.",
@@ -127,9 +155,23 @@ _MAY_MEAN: tuple[tuple[str, str, str, str], ...] = (
     ),
     (
         "flashes_floaters",
+        r"\bdiabet\w*|\bT[12]DM\b|糖尿病|糖友|糖网",
+        "With diabetes it can mean bleeding into the vitreous from new vessels, or a tear or a "
+        "detachment of the retina.",
+        "有糖尿病者，这可能是新生血管引起的玻璃体出血，也可能是视网膜裂孔或脱离。",
+    ),
+    (
+        "flashes_floaters",
         "",
         "It can mean a tear of the retina or a detachment.",
         "这可能是视网膜裂孔或视网膜脱离。",
+    ),
+    (
+        "distortion",
+        r"\bmyop\w*|\bshort.?sight\w*|近视",
+        "In a short-sighted eye it can mean new vessels or a bleeding at the macula (myopic CNV), "
+        "or a detachment.",
+        "近视眼出现这种情况，可能是黄斑新生血管（近视性CNV）、出血或视网膜脱离。",
     ),
     (
         "distortion",
@@ -450,7 +492,11 @@ def _may_mean(flags: list[str], text: str, language: str) -> list[str]:
 
 def _alarm(flags: list[str], language: str, text: str) -> str:
     zh = int(language == "zh")
-    names = ("、" if zh else ", ").join(_NAMES[flag][zh] for flag in flags) or _UNNAMED[zh]
+    moving = re.search(_ON_MOVING, text, re.IGNORECASE)
+    named = [
+        (_MOVING if moving and flag == "painful_red_eye" else _NAMES[flag])[zh] for flag in flags
+    ]
+    names = ("、" if zh else ", ").join(named) or _UNNAMED[zh]
     if zh:
         said = [
             f"紧急提示：{names}需要立即就诊——请现在就去急诊或眼科急诊，"

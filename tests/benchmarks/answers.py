@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import Any
 
 from ophglm_core.chat.conversation import Chat
-from ophglm_core.conditions import DEFAULT_LABELS, default_labels
+from ophglm_core.conditions import DEFAULT_LABELS, MACULAR_OEDEMA, LabelSet
 from ophglm_core.findings import Findings
 from ophglm_core.knowledge.library import entries
 from ophglm_core.knowledge.retrieval import Library
@@ -37,20 +37,21 @@ QUESTIONS = Path(__file__).with_name("questions.jsonl")
 _ABSTAINS = re.compile("No checked statement|没有找到经过核对")
 #: Questions are apart from the library's wordings where they share less than this with each.
 _APART = 0.5
-_LOW = dict.fromkeys(DEFAULT_LABELS, 0.02)
+_LABELS = LabelSet.of([*DEFAULT_LABELS, MACULAR_OEDEMA])
+_LOW = dict.fromkeys(_LABELS, 0.02)
 
 
 def photograph(finding: str | None) -> list[Findings]:
     """Return a photograph with this finding; a normal one if it is none that is looked for."""
     if finding is None:
         return []
-    found = finding if finding in DEFAULT_LABELS else "normal"
+    found = finding if finding in _LABELS else "normal"
     return [Findings("a.jpg", "ok", "m", {**_LOW, found: 0.9}, [found])]
 
 
 def silent(findings: Sequence[Findings], library: Library) -> Chat:
     """Begin a conversation in which the language model says nothing."""
-    return Chat(findings, default_labels(), Silent(), library=library)
+    return Chat(findings, _LABELS, Silent(), library=library)
 
 
 def writing() -> Begin:

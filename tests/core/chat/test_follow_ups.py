@@ -185,3 +185,12 @@ def test_a_brief_question_is_one_on_what_was_spoken_of(talk: Chat) -> None:
     assert "80%" in said(talk, "should I send her to A&E?")
     for other in ("who won the election", "capital of France"):
         assert "No checked statement" in said(talk, other)
+
+
+def test_what_is_known_of_an_emergency_stands_beside_it(library: Library) -> None:
+    general = Chat([], default_labels(), Silent(), library=library)
+    told = "76M temporal headache jaw claudication, sudden loss VA L, chalky white swollen disc"
+    assert kinds(general, told) == ["red_flag"]
+    parts = list(general.ask("wait for biopsy before steroids?"))
+    assert [p.kind for p in parts[:2]] == ["red_flag", "knowledge"]
+    assert "biopsy" in parts[1].text

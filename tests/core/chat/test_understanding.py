@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from importlib import resources
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -13,6 +14,7 @@ from ophglm_core.chat.acts import act_in
 from ophglm_core.chat.conversation import Chat
 from ophglm_core.chat.parts import AnswerPart
 from ophglm_core.chat.question import parse_question
+from ophglm_core.chat.remit import within_remit
 from ophglm_core.chat.tasks import TASKS
 from ophglm_core.chat.understanding import understand
 from ophglm_core.conditions import DEFAULT_LABELS, LabelSet, default_labels
@@ -99,7 +101,14 @@ def test_every_act_is_answered(library: Library, talk: Chat, general: Chat) -> N
 
 def test_an_act_without_a_sentence_encoder_is_a_question() -> None:
     question, task = understand(
-        parse_question("recap pls", default_labels()), None, default_labels(), [], [], True, None
+        parse_question("recap pls", default_labels()),
+        None,
+        default_labels(),
+        [],
+        [],
+        True,
+        [],
+        None,
     )
     assert (task, question.about_reading) == (None, None)
     assert {*TASKS} - {"points"} < {*LINES}  # which is asked for in a few words only
@@ -154,7 +163,7 @@ def test_a_refused_dose_stays_refused(general: Chat) -> None:
 )
 def test_a_question_about_doses_is_no_request_for_one(question: str) -> None:
     labels = default_labels()
-    asked, _ = understand(parse_question(question, labels), None, labels, [], [], False, None)
+    asked, _ = understand(parse_question(question, labels), None, labels, [], [], False, [], None)
     assert not asked.asks_dose
 
 
@@ -246,3 +255,63 @@ def test_a_label_of_ones_own_has_no_entries(library: Library) -> None:
 def test_what_is_typed_is_no_pattern(general: Chat) -> None:
     ask(general, "Is AMD hereditary?")
     assert ask(general, r"no, I meant glaucoma \1 \g<0>")
+
+
+@pytest.mark.parametrize(
+    "turn",
+    [
+        "71M, T2DM for years. read this one",
+        "BP 212/128 and floaters long ago. your read?",
+        "大三 900度 体检拍的 帮瞅瞅",
+        "全科的 这个图报的啥",
+    ],
+)
+def test_a_look_is_asked_for_behind_what_is_told(talk: Chat, turn: str) -> None:
+    told = said(talk, turn)
+    assert "80%" in told
+    assert "diabetic retinopathy" in told or "糖尿病视网膜病变" in told
+
+
+def test_what_another_abnormality_is(library: Library) -> None:
+    other = Findings("a.jpg", "ok", "m@1", {**LOW, "other": 0.8}, ["other"])
+    chat = Chat([other], default_labels(), Silent(), library=library)
+    assert "like none of the conditions" in said(chat, "what does other mean here?")
+    assert "不像这里按病名识别的任何一种" in said(chat, "报了个其他 啥意思")
+
+
+def test_one_photograph_shows_no_change(talk: Chat) -> None:
+    told = said(talk, "can you tell if mums is worse than her last photo")
+    assert "one photograph cannot tell" in told
+    assert "单张照片看不出变化" in said(talk, "比上次严重了吗")
+    assert "one photograph" not in said(talk, "Is aflibercept better than the old drugs?")
+
+
+def test_what_is_little_known_is_asked_of_what_was_spoken_of(general: Chat) -> None:
+    said(general, "my brother has retinitis pigmentosa, can i have it too")
+    assert "night" in said(general, "whats the first thing id notice")
+
+
+def test_what_is_not_about_eyes_is_mostly_declined_in_a_conversation(library: Library) -> None:
+    path = Path(__file__).parents[1] / "knowledge" / "other_things.json"
+    lines: dict[str, list[str]] = json.loads(path.read_text("utf-8"))
+    for first, language in (("What is glaucoma?", "en"), ("黄斑变性怎么治疗？", "zh")):
+        declined = 0
+        for other in lines[language]:
+            chat = Chat([], default_labels(), Silent(), library=library)
+            said(chat, first)
+            told = said(chat, other)
+            declined += "No checked statement" in told or "没有找到经过核对" in told
+        assert declined >= 0.85 * len(lines[language]), (language, declined)
+
+
+def test_turns_about_eyes_and_others_are_told_apart(library: Library) -> None:
+    about = [
+        "does it come back after the laser",
+        "那要打几针",
+        "is posturing needed",
+        "会传给孩子不",
+    ]
+    others = ["who painted the night watch", "how do I boil rice", "明天会下雨吗", "推荐个餐馆"]
+    assert all(within_remit(text, library.embed) > 0.5 for text in about)
+    assert all(within_remit(text, library.embed) < 0.4 for text in others)
+    assert within_remit(about[0], None) == 0.5

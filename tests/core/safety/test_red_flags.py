@@ -168,6 +168,11 @@ def test_a_pasted_text_of_many_pages_takes_no_time() -> None:
     ("text", "cause"),
     [
         ("my eye is red and really painful 3 days after my injection", "endophthalmitis"),
+        ("3 days post op, pain and vision suddenly dropping", "endophthalmitis"),
+        ("30F pain on eye mvmt, red looks washed out, RAPD R, disc normal", "optic neuritis"),
+        ("aunt has RA, deep boring eye pain wakes her, red", "scleritis"),
+        ("diabetic, sudden shower of new floaters", "bleeding into the vitreous"),
+        ("16F -9.50 myope, sudden blur and distortion in one eye", "myopic CNV"),
         ("red painful eye, halos round lights and vomiting", "acute angle closure"),
         ("contact lens wearer, sore red eye and hates light", "microbial keratitis"),
         ("lines look bent in my left eye since monday", "wet macular degeneration"),
@@ -193,3 +198,14 @@ def test_a_few_words_that_name_nothing_are_no_emergency(text: str) -> None:
 @pytest.mark.parametrize("text", ["all black", "can't see", "疼死了", "看不见了", "eye went black"])
 def test_a_few_words_that_name_something_are_taken_seriously(text: str) -> None:
     assert assess(text, "zh" if is_chinese(text) else "en", _EMBED) is not None
+
+
+def test_pain_on_moving_the_eye_is_not_called_a_red_eye() -> None:
+    said = red_flags("30F pain on eye mvmt, red looks washed out, RAPD R, disc normal") or ""
+    assert "pain on moving the eye" in said
+    assert "red eye" not in said
+
+
+def test_a_flash_of_the_camera_is_no_flash_of_light() -> None:
+    assert matched_flags("宝宝1岁 开闪光拍照一只眼发白") == ["white_pupil"]
+    assert "flashes_floaters" in matched_flags("眼前突然有闪光")
