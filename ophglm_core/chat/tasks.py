@@ -33,7 +33,8 @@ _TASKS = {
     "summary": r"\bsummar(?:y|i[sz]e)\b.{0,30}\b(?:conversation|talk|chat|discussion|so far|this"
     r"|all|everything)\b"
     r"|^\W*(?:a )?summar(?:y|i[sz]e)(?: it)?(?:,? (?:please|pls))?\W*$"
-    r"|\bsum (?:it |this |that |(?:it )?all )?up\b"
+    r"|^\W*sum (?:(?:it|this|that|all) )*up(?: in (?:one|a|two) (?:line|sentence)s?)?"
+    r"(?:,? (?:please|pls))?\W*$"
     r"|(?:总结|小结|概括).{0,6}(?:对话|谈话|以上|一下|内容)",
     "patient": r"\b(?:explain|say|put|tell|describe)\b.{0,40}\b(?:"
     r"(?:to|for) (?:a|the|my|this) patient|in (?:plain|simple|lay) "

@@ -87,9 +87,11 @@ _LOOK = re.compile(
 _CLAUSE = re.compile(r"[.!?;:。！？；：，\n]+\s*|,\s+")
 #: Which disease "another abnormality" is.
 _ANOTHER = re.compile(
-    r"(?=.*(?:\bother\b|\banother abnormality\b|其他|其它))"
-    r".*(?:\b(?:mean\w*|what|which)\b|啥|什么|意思|哪)",
-    re.IGNORECASE | re.DOTALL,
+    r"\b(?:other|another abnormality)\b\W*(?:here |then |supposed to )*(?:mean\b|stand for\b)"
+    r"|\b(?:what(?:'s| is| does)|which(?: one)? is)(?: (?:the|this|that|it|by))*\W+"
+    r"(?:other|another abnormality)\W*(?:mean\w*)?\W*$|(?:其他|其它)(?:异常)?.{0,6}(?:啥|什么)"
+    r"|(?:其他|其它)(?:异常)?.{0,4}(?:意思|指)",
+    re.IGNORECASE,
 )
 #: "So there is no glaucoma, then", after a photograph without findings.
 _NONE_THEN = re.compile(
@@ -173,14 +175,10 @@ def _last_asks_to_look(
     text: str, labels: LabelSet, embed: Callable[[str], np.ndarray] | None
 ) -> bool:
     """Whether the last clause of a turn, behind what is told of the patient, asks for a look."""
-    marks = r"\s+" if is_chinese(text) else None
-    clauses = [c for c in _CLAUSE.split(text) if c.strip()]
-    last = clauses[-1] if clauses else ""
-    if marks is not None:
-        last = re.split(marks, last.strip())[-1]
-    if last == text or labels.named_in(last) or not last.strip():
-        return False
-    return act_in(last, embed) == "findings"
+    clauses = [clause for clause in _CLAUSE.split(text.strip()) if clause]
+    # In Chinese a blank is a comma.
+    last = clauses[-1].split()[-1] if clauses and is_chinese(text) else (clauses or [text])[-1]
+    return last != text and not labels.named_in(last) and act_in(last, embed) == "findings"
 
 
 def _whole(

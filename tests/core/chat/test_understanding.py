@@ -277,6 +277,8 @@ def test_what_another_abnormality_is(library: Library) -> None:
     chat = Chat([other], default_labels(), Silent(), library=library)
     assert "like none of the conditions" in said(chat, "what does other mean here?")
     assert "不像这里按病名识别的任何一种" in said(chat, "报了个其他 啥意思")
+    for more in ("which other tests are done?", "what about the other eye"):
+        assert "like none of the conditions" not in said(chat, more)
 
 
 def test_one_photograph_shows_no_change(talk: Chat) -> None:
