@@ -29,7 +29,7 @@ _CONFIDENT = {"en": 0.38, "zh": 0.25}
 #: A turn that names no subject is asked of what was spoken of if it can be: of that with less
 #: confidence, and with more below this probability of being about eyes. Chosen on
 #: tests/benchmarks/dev_conversations*.jsonl and on turns about other things in such conversations.
-_FOREIGN, _OF_OTHERS, _OF_SUBJECT = 0.2, 2.0, 0.45
+_FOREIGN, _OF_OTHERS, _OF_SUBJECT = 0.2, 1.6, 0.45
 #: Scores that differ by no more are level.
 _LEVEL = 0.02
 _MARGIN, _MOST_ENTRIES, _MOST_WORDS = 0.35, 3, 120

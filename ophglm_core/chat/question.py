@@ -6,6 +6,7 @@ import re
 from dataclasses import dataclass
 
 from ..conditions import LabelSet
+from ..knowledge.everyday import as_meant
 from ..knowledge.library import GENERAL_SUBJECTS, subjects_named
 from ..wording import is_chinese, word_count
 from .unread import asks_unread
@@ -149,10 +150,11 @@ _FORMS: dict[str, tuple[str, ...]] = {
         rf"(?:do i|have i|does (?:he|she|the patient)|has (?:he|she|the patient)) (?:have|got) "
         rf"{_SIGNS}{{name}}{_HERE}",
         rf"any {_SIGNS}{{name}}{_HERE}",
-        r"(?:从)?(?:这张|该|此|这个|这只|图中|这里|我|患者|你)?(?:眼底)?(?:照片|图像|图片|视网膜"
+        r"(?:从)?(?:这张|该|此|这个|这只|这|图中|这里|我|患者|你)?(?:眼底)?(?:照片|图像|图片|视网膜"
         r"|眼睛|眼)?"
-        r"(?:中|里)?(?:有没有|是否有|有|是否存在|存在|可见|是否可见|看到|能看到|是不是|是|能怀疑)"
-        r"{name}的?(?:征象|表现|迹象|病变)?(?:了)?(?:吗|么|呢)?",
+        r"(?:中|里)?(?:有没有|是否有|有|是否存在|存在|可见|是否可见|看到|能看到|是不是|是|能怀疑"
+        r"|看出来是|看着像|像不像|像是|像)"
+        r"{name}的?(?:征象|表现|迹象|病变)?(?:了|是)?(?:吗|么|呢|吧)?",
     ),
     "normal": (
         rf"is (?:everything (?:normal|fine|ok|okay|healthy){_HERE}|{_THIS} (?:a )?"
@@ -246,11 +248,12 @@ def parse_question(text: str, labels: LabelSet) -> Question:
 
     Example: `parse_question("Do you see glaucoma?", labels).vqa_kind` is 'presence'.
     """
+    typed, text = text, as_meant(text)
     conditions = labels.named_in(text)
     named = subjects_named(text)
     beyond = [key for key in named if key not in labels and key not in GENERAL_SUBJECTS]
     return Question(
-        text=text,
+        text=typed,
         language="zh" if is_chinese(text) else "en",
         conditions=tuple(conditions),
         beyond=tuple(beyond),
@@ -259,6 +262,7 @@ def parse_question(text: str, labels: LabelSet) -> Question:
         asks_dose=bool(_ASKS_DOSE.search(text)),
         about_reading=_about_reading(text, named=bool(conditions or beyond)),
         asks_unread=asks_unread(_plain(text)),
+        wanted=text if text != typed else "",
     )
 
 

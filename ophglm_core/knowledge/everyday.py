@@ -158,6 +158,33 @@ _CHINESE = {
 }
 
 
+#: Names that are typed with another character of the same sound.
+_SOUND_ALIKE = tuple(
+    (re.compile(typed), meant)
+    for typed, meant in (
+        ("青光[研严颜言炎]|清光眼", "青光眼"),
+        ("白内[章嶂账]", "白内障"),
+        ("黄班", "黄斑"),
+        ("视网[摸模末]", "视网膜"),
+        ("黄斑前[莫模摸]", "黄斑前膜"),
+        ("羟氯[奎愧葵]|羟绿[喹奎]", "羟氯喹"),
+        ("飞[纹文]症", "飞蚊症"),
+        ("([结角虹巩])[模摸]炎", r"\1膜炎"),
+        ("干眼[正证]", "干眼症"),
+    )
+)
+
+
+def as_meant(text: str) -> str:
+    """Return a Chinese text with the names of diseases as they are written.
+
+    Example: `as_meant("是青光研吗")` is '是青光眼吗'.
+    """
+    for typed, meant in _SOUND_ALIKE:
+        text = typed.sub(meant, text)
+    return text
+
+
 def plain(text: str, language: str) -> str:
     """Return a text in 'en' or 'zh' in the words by which the library is searched.
 
