@@ -54,16 +54,14 @@ def fit_heads(heads: Sequence[Head], logits: np.ndarray, truth: np.ndarray) -> N
     for head, columns in _with_columns(heads):
         complete = ~np.isnan(truth[:, columns]).any(axis=1)
         rows = complete if complete.any() else np.ones_like(complete)
-        head.calibration = fit_calibration(
-            logits[rows][:, columns], truth[rows][:, columns], head.labels, head.operating_point
-        )
+        own, actual = logits[rows][:, columns], truth[rows][:, columns]
+        head.calibration = fit_calibration(own, actual, head.labels, head.operating_point)
         if NORMAL in head.labels:
             column = head.labels.index(NORMAL)
-            known = rows & ~np.isnan(truth[:, columns][:, column])
-            probability = calibrated(logits[known][:, columns], head)[:, column]
-            actual = truth[known][:, columns][:, column]
             head.rule_out = choose_rule_out(
-                probability, actual, head.calibration_of(NORMAL).threshold
+                calibrated(own, head)[:, column],
+                actual[:, column],
+                head.calibration_of(NORMAL).threshold,
             )
 
 
@@ -107,7 +105,7 @@ def choose_rule_out(probability: np.ndarray, actual: np.ndarray, threshold: floa
     """Return the probability of 'normal' from which diseases are ruled out: nine of ten photographs
     with one lie below it, and it is no lower than the threshold. None without such photographs.
 
-    probability, actual: [N], of 'normal'; actual is 0 or 1.
+    probability, actual: [N], of 'normal'; actual is 0 or 1, NaN where unknown.
     """
     if not (actual == 0).any():
         return None

@@ -224,11 +224,6 @@ class Classifier:
         maps: np.ndarray = result.cams[columns]
         return maps
 
-    def _outweighed(self, probabilities: dict[str, float], positive: list[str]) -> list[str]:
-        """See Findings.outweighed."""
-        reached = positive_labels(probabilities, self.thresholds)
-        return [label for label in reached if label not in (*positive, NORMAL)]
-
     def _findings(
         self, picture: Picture, number: int, result: InputError | Prediction, keep_outputs: bool
     ) -> Findings:
@@ -271,19 +266,20 @@ class Classifier:
             cams=self._maps(result) if keep_outputs else None,
             features=result.features if keep_outputs else None,
         )
-        if self.referable is None:
-            return findings(positive=positive, outweighed=self._outweighed(probabilities, positive))
-        grades = grade_probabilities(values[self._grade_columns])
-        referable = bool(grades[REFERABLE:].sum() >= self.referable)
-        if referable and "dr" in probabilities and "dr" not in positive:
-            positive = ["dr", *(label for label in positive if label != NORMAL)]
-        return findings(
-            positive=positive,
-            outweighed=self._outweighed(probabilities, positive),
-            grade=int(suggested_grade(grades)),
-            grade_probabilities=tuple(float(p) for p in grades),
-            referable=referable or MACULAR_OEDEMA in positive,
-        )
+        if self.referable is not None:
+            grades = grade_probabilities(values[self._grade_columns])
+            referable = bool(grades[REFERABLE:].sum() >= self.referable)
+            if referable and "dr" in probabilities and "dr" not in positive:
+                positive = ["dr", *(label for label in positive if label != NORMAL)]
+            findings = partial(
+                findings,
+                grade=int(suggested_grade(grades)),
+                grade_probabilities=tuple(float(p) for p in grades),
+                referable=referable or MACULAR_OEDEMA in positive,
+            )
+        reached = positive_labels(probabilities, self.thresholds)
+        outweighed = [label for label in reached if label not in (*positive, NORMAL)]
+        return findings(positive=positive, outweighed=outweighed)
 
 
 def _laterality(path: Path | None, tags: Tags) -> tuple[str | None, str | None]:

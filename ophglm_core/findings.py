@@ -125,12 +125,24 @@ def positive_labels(
 ) -> list[str]:
     """Return the diseases at or above their threshold, or ['normal'] if none is and normal is.
 
+    rule_out: see `limits_of`.
+    """
+    limits = limits_of(probabilities, thresholds, rule_out)
+    reached = [label for label, value in probabilities.items() if value >= limits[label]]
+    return [label for label in reached if label != NORMAL] or reached
+
+
+def limits_of(
+    probabilities: Mapping[str, float],
+    thresholds: Mapping[str, float],
+    rule_out: float | None = None,
+) -> dict[str, float]:
+    """Return the probability from which each label of one photograph is flagged: its threshold.
+
     rule_out: the probability of 'normal' from which a disease is flagged only where it is more
     likely than not. Thresholds for screening are low, and with eight of them nearly every healthy
     eye would reach one.
     """
-    reached = [label for label, value in probabilities.items() if value >= thresholds[label]]
-    diseases = [label for label in reached if label != NORMAL]
-    if rule_out is not None and probabilities.get(NORMAL, 0.0) >= rule_out:
-        diseases = [label for label in diseases if probabilities[label] >= LIKELY]
-    return diseases or [label for label in reached if label == NORMAL]
+    if rule_out is None or probabilities.get(NORMAL, 0.0) < rule_out:
+        return dict(thresholds)
+    return {k: limit if k == NORMAL else max(limit, LIKELY) for k, limit in thresholds.items()}

@@ -48,12 +48,6 @@ _FEWEST_WORDS = 6
 _REMEMBERED = 3
 #: Share of a small model's content words that must come from what it was given.
 _SUPPORT = 0.75
-#: A turn that asks something, and does not only tell.
-_ASKS = re.compile(
-    r"[?？]|^\W*(?:can|could|should|do|does|is|are|will|what|which|why|how|who|where)\b"
-    r"|[吗呢么]\W*$|不(?:行|要)?\W*$|要不要|能不能",
-    re.IGNORECASE,
-)
 _SENTENCE_END = re.compile(r"(?<=[.!?])\s+|(?<=[。！？])|\n+")
 _ENDS = (".", "!", "?", "。", "！", "？")
 
@@ -345,7 +339,9 @@ class Chat:
         """Return what is known on the emergency that was told before, where this turn asks for it:
         "wait for the biopsy before steroids?". Of a red eye most that is known is harmless, so
         nothing is said of that."""
-        asks = _ASKS.search(question.text) and self._subject not in ([], ["red_eye"])
+        from ..safety.later_turns import asks_something
+
+        asks = self._subject not in ([], ["red_eye"]) and asks_something(question.text)
         matches = self._search(question) if asks else []
         if not matches or matches[0].entry.subject not in self._subject:
             return []

@@ -18,7 +18,7 @@ from .. import chat
 from ..chat.acts import MODEL, NONE
 from ..knowledge.library import LANGUAGES, entries
 from ..runtime.sentence import SentenceEncoder
-from .fitted import read_lines, write_arrays
+from .fitted import fit_on_vectors, read_lines, write_arrays
 
 #: Wordings of the library, in each language, that the model sees as no act.
 _ASKED = 1500
@@ -31,7 +31,6 @@ def build_act_model(embed: Callable[[str], np.ndarray]) -> tuple[dict[str, np.nd
     often it takes one for another, and how much else it takes for an act.
     """
     from sklearn.linear_model import LogisticRegression
-    from sklearn.model_selection import cross_val_predict
 
     lines, off_topic = read_lines("act_lines.json"), read_lines("off_topic_lines.json")
     names = [NONE, *(name for name in lines if name != NONE)]
@@ -46,11 +45,8 @@ def build_act_model(embed: Callable[[str], np.ndarray]) -> tuple[dict[str, np.nd
             texts += own
             acts += [number] * len(own)
     vectors, truth = np.stack([embed(text) for text in texts]), np.array(acts)
-    # The vectors of all sentences lie close together; as they are, the fit takes many times longer.
-    middle, spread = vectors.mean(axis=0), float(vectors.std(axis=0).mean())
-    vectors = (vectors - middle) / spread
     fit = LogisticRegression(C=0.1, max_iter=1000)
-    left_out = cross_val_predict(fit, vectors, truth, cv=5, method="predict_proba")
+    left_out, weights, offset = fit_on_vectors(fit, vectors, truth, "predict_proba")
     best, sure = left_out.argmax(axis=1), left_out.max(axis=1)
     told = []
     for threshold in (0.5, 0.6, 0.7, 0.8, 0.9):
@@ -61,12 +57,10 @@ def build_act_model(embed: Callable[[str], np.ndarray]) -> tuple[dict[str, np.nd
             f"{((said != truth) & (said > 0))[act].mean():.3f}, of what is none "
             f"{(said > 0)[~act].mean():.4f}"
         )
-    fit.fit(vectors, truth)
-    weights = fit.coef_ / spread
     return {
         "names": np.array("\n".join(names)),
         "weights": weights.astype(np.float32),
-        "offset": (fit.intercept_ - weights @ middle).astype(np.float32),
+        "offset": offset.astype(np.float32),
     }, told
 
 

@@ -18,7 +18,7 @@ from .. import chat
 from ..chat.remit import MODEL
 from ..knowledge.library import LANGUAGES, entries, subjects_named
 from ..runtime.sentence import SentenceEncoder
-from .fitted import read_lines, write_arrays
+from .fitted import fit_on_vectors, read_lines, write_arrays
 
 #: Wordings of the library that name no subject, in each language, beside the turns.
 _ASKED = 700
@@ -33,7 +33,6 @@ def build_remit_model(
     the share below it.
     """
     from sklearn.linear_model import LogisticRegression
-    from sklearn.model_selection import cross_val_predict
 
     turns, off_topic = read_lines("turn_lines.json"), read_lines("off_topic_lines.json")
     about: list[str] = []
@@ -44,22 +43,15 @@ def build_remit_model(
         others += off_topic[language]
     vectors = np.stack([embed(text) for text in (*about, *others)])
     truth = np.array([1] * len(about) + [0] * len(others))
-    # The vectors of all sentences lie close together; as they are, the fit takes many times longer.
-    middle, spread = vectors.mean(axis=0), float(vectors.std(axis=0).mean())
-    vectors = (vectors - middle) / spread
     fit = LogisticRegression(C=0.03, max_iter=1000, class_weight="balanced")
-    left_out = cross_val_predict(fit, vectors, truth, cv=5, method="predict_proba")[:, 1]
+    left_out, weights, offset = fit_on_vectors(fit, vectors, truth, "predict_proba")
+    remit = left_out[:, 1]
     told = [
-        f"below {limit}: about eyes {(left_out[truth == 1] < limit).mean():.3f}, "
-        f"others {(left_out[truth == 0] < limit).mean():.3f}"
+        f"below {limit}: about eyes {(remit[truth == 1] < limit).mean():.3f}, "
+        f"others {(remit[truth == 0] < limit).mean():.3f}"
         for limit in (0.1, 0.2, 0.3, 0.5)
     ]
-    fit.fit(vectors, truth)
-    weights = fit.coef_[0] / spread
-    return {
-        "weights": weights.astype(np.float32),
-        "offset": np.float32(fit.intercept_[0] - weights @ middle),
-    }, told
+    return {"weights": weights[0].astype(np.float32), "offset": np.float32(offset[0])}, told
 
 
 if __name__ == "__main__":

@@ -20,7 +20,7 @@ from ..knowledge.library import entries
 from ..runtime.sentence import SentenceEncoder
 from ..safety.red_flags import matched_flags
 from ..safety.urgency import MODEL, WORDS_SHARE, features
-from .fitted import read_lines, write_arrays
+from .fitted import fit_on_vectors, read_lines, write_arrays
 
 LANGUAGES = ("en", "zh")
 #: Topics whose wordings may be complaints.
@@ -61,16 +61,11 @@ def build_urgency_model(
         for language, texts in texts_of.items()
     }
     vectors = np.stack([embed(text) for texts in texts_of.values() for text in texts])
-    # The vectors of all sentences lie close together; as they are, the fit takes many times longer.
-    middle, spread = vectors.mean(axis=0), float(vectors.std(axis=0).mean())
     fit = LogisticRegression(C=_MEANING_PENALTY, max_iter=3000, class_weight="balanced")
     truth = np.concatenate([*urgent_of.values()])
-    standing = (vectors - middle) / spread
-    meant = cross_val_predict(fit, standing, truth, cv=5, method="decision_function")
-    fit.fit(standing, truth)
-    direction = fit.coef_[0] / spread
-    model["meaning"] = direction.astype(np.float32)
-    model["meaning_intercept"] = np.array(fit.intercept_[0] - direction @ middle)
+    meant, weights, offset = fit_on_vectors(fit, vectors, truth, "decision_function")
+    model["meaning"] = weights[0].astype(np.float32)
+    model["meaning_intercept"] = np.array(offset[0])
     place = 0
     for language, texts in texts_of.items():
         urgent = urgent_of[language]

@@ -18,7 +18,7 @@ from ..data.report import ReadReport
 from ..data.splits import Split
 from ..data.targets import grades_of
 from ..errors import InputError, UsageError
-from ..findings import LIKELY, Findings
+from ..findings import Findings, limits_of
 from ..model_folder import ModelFolder
 from .metrics import (
     FLAG_METRICS,
@@ -146,7 +146,10 @@ def evaluate(
     grades, graded = grades_of(kept), classifier.referable
     of_grades = np.array([f.grade_probabilities for f in findings])  # [N, 5], [N, 0] without a head
 
-    limits = _limits(probability, labels, classifier)
+    limits_each = [
+        limits_of(f.probabilities, classifier.thresholds, classifier.rule_out) for f in findings
+    ]
+    limits = np.array([[each[label] for label in labels] for each in limits_each])
     flagged = np.array([bool(f.diseases) for f in findings])
     healthy = truth[:, labels.index(NORMAL)] if NORMAL in labels else np.full(len(kept), np.nan)
 
@@ -191,18 +194,6 @@ def evaluate(
     return Evaluation(kept, findings, labels, truth, probability, metrics)
 
 
-def _limits(probability: np.ndarray, labels: LabelSet, classifier: Classifier) -> np.ndarray:
-    """Return the probabilities [N, L] from which each label of each photograph is flagged; see
-    `findings.positive_labels`."""
-    limits = np.tile([classifier.thresholds[label] for label in labels], (len(probability), 1))
-    if classifier.rule_out is not None:
-        ruled_out = probability[:, labels.index(NORMAL)] >= classifier.rule_out
-        diseases = np.array([label != NORMAL for label in labels])
-        rows = np.ix_(ruled_out, diseases)
-        limits[rows] = np.maximum(limits[rows], LIKELY)
-    return limits
-
-
 def _grade_confusion(grades: np.ndarray, findings: Sequence[Findings]) -> list[list[int]]:
     """Count how often each grade (rows) was called each grade (columns)."""
     table = np.zeros((5, 5), dtype=int)
@@ -218,17 +209,13 @@ def _confidence_intervals(
 ) -> dict[str, Any]:
     """Return the interval of each metric over what `measure` gave of each resample, in its form;
     None for those that need positives of a label that is not counted, having too few."""
-    intervals: dict[str, Any] = (
-        {}
-        if "grade" not in resampled[0]
-        else {
-            "grade": {
-                name: confidence_interval([r["grade"][name] for r in resampled])
-                for name in GRADE_METRICS
-            }
+
+    def of(part: str, names: Sequence[str]) -> dict[str, Any]:
+        return {
+            part: {name: confidence_interval([r[part][name] for r in resampled]) for name in names}
         }
-    )
-    return intervals | {
+
+    return (of("grade", GRADE_METRICS) if "grade" in resampled[0] else {}) | {
         "labels": {
             label: {
                 name: confidence_interval([r["labels"][label][name] for r in resampled])
@@ -238,14 +225,9 @@ def _confidence_intervals(
             }
             for label in labels
         },
-        "macro": {
-            name: confidence_interval([r["macro"][name] for r in resampled]) for name in METRICS
-        },
+        **of("macro", METRICS),
         "odir": confidence_interval([r["odir"] for r in resampled]),
-        "any_disease": {
-            name: confidence_interval([r["any_disease"][name] for r in resampled])
-            for name in FLAG_METRICS
-        },
+        **of("any_disease", FLAG_METRICS),
     }
 
 

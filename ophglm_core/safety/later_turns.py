@@ -44,6 +44,12 @@ _WHAT_IT_IS = re.compile(
 )
 #: How it is given is no matter of waiting.
 _FIRST_AID = frozenset({"rinse", "wash", "冲洗", "冲多久", "术后", "手术后"})
+#: A turn that asks something, and does not only tell.
+_ASKS = re.compile(
+    r"[?？]|^\W*(?:can|could|should|do|does|is|are|will|what|which|why|how|who|where)\b"
+    r"|[吗呢么]\W*$|不(?:行|要)?\W*$|要不要|能不能",
+    re.IGNORECASE,
+)
 #: Of more words a turn tells something of its own.
 _LONGEST = 120
 
@@ -51,6 +57,11 @@ _LONGEST = 120
 def speaks_of_waiting(text: str) -> bool:
     """Whether a text can only be about how long something can wait."""
     return re.search(r"\bwait|等", text, re.IGNORECASE) is not None
+
+
+def asks_something(text: str) -> bool:
+    """Whether a text asks, and does not only tell."""
+    return _ASKS.search(text) is not None
 
 
 def what_it_may_be(text: str, earlier: str, language: str = "en") -> str | None:
